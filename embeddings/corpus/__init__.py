@@ -1,0 +1,1 @@
+"""Text in, memory-mapped arrays of word numbers on disk out."""

@@ -1,0 +1,1 @@
+"""What a number in a paper is computed with."""

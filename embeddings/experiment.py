@@ -1,0 +1,228 @@
+"""The whole experiment as one tree of frozen dataclasses.
+
+Everything that decides a run's result is a field here, with its unit in the docstring below it. The absl flags are
+made from this tree and nowhere else: a field of Experiment is `--name`, a field of a part is `--part.name`. What a
+field may hold is said by its type; what must hold between fields, by Experiment.validate.
+"""
+import dataclasses
+import hashlib
+from typing import Annotated, Literal
+
+from embeddings.fields import AboveZero, Amount, Count, Decay, Positive, Range, Share
+from embeddings.flags import texts
+from embeddings.problems import UsageProblem
+
+ASIDE = frozenset({"run", "mesh", "processes", "checkpoint", "evaluate", "log"})
+"""Fields and parts that decide where and how a run is done, not what its vectors are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """How files become lines of words."""
+
+    tokenizer: Literal["words", "whitespace"] = "words"
+    """words: runs of letters, marks and digits; whitespace: whatever stands between blanks."""
+    lower: bool = True
+    """Whether upper case is folded to lower case."""
+    field: tuple[str, ...] = ("text",)
+    """Columns of .jsonl and .parquet records to read, in this order."""
+    invalid_utf8: Literal["error", "replace"] = "error"
+    """What to do with bytes that are not UTF-8: error, or replace (by U+FFFD, counted)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Which words have a vector."""
+
+    min_count: Positive = 5
+    """Words seen less often than this are left out."""
+    max_size: Count = 0
+    """Keep at most this many words, the most frequent ones; 0 keeps all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Word2Vec:
+    """Skip-gram and CBOW (Mikolov et al. 2013)."""
+
+    algorithm: Literal["skipgram", "cbow"] = "skipgram"
+    """Whether a centre predicts each word around it (skipgram), or their mean predicts the centre (cbow)."""
+    loss: Literal["negative_sampling", "softmax"] = "negative_sampling"
+    """Against drawn noise words, updating rows; or over the whole vocabulary, with dense gradients."""
+    width: Positive = 100
+    """Length of a word vector, D."""
+    window: Positive = 5
+    """Words to each side of a centre at most; the reach of a centre is drawn uniformly from 1 to this."""
+    negatives: Positive = 5
+    """Noise words a pair, k."""
+    noise_power: Amount = 0.75
+    """Noise words are drawn from counts to this power."""
+    subsample: Share = 1e-3
+    """Words more frequent than this share of the corpus are dropped at random; 0 drops none."""
+    block: Positive = 32
+    """Consecutive centres that share their noise words, B."""
+    shared_negatives: Positive = 64
+    """Noise words drawn for a block, N; each is weighted so that a pair sees k in expectation."""
+    chunk: Positive = 64
+    """Kept words an update: a multiple of block."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How gradients become updates."""
+
+    name: Literal["sgd", "momentum", "adam", "adamw", "adagrad", "adafactor", "lamb"] = "sgd"
+    """Rule of the update. Row updates (word2vec.loss=negative_sampling) are by sgd or adagrad."""
+    learning_rate: AboveZero = 0.05
+    """Peak learning rate."""
+    final_learning_rate: Share = 1e-4
+    """Learning rate at the last step, as a share of the peak, for linear and cosine."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Course of the learning rate after the warm-up."""
+    warmup: Share = 0.0
+    """Share of all steps in which the rate rises linearly from 0."""
+    momentum: Decay = 0.9
+    """Decay of the first moment (momentum, adam, adamw, lamb)."""
+    second_moment: Decay = 0.999
+    """Decay of the second moment (adam, adamw, lamb)."""
+    weight_decay: Amount = 0.0
+    """Decoupled weight decay (adamw, lamb)."""
+    clip: Amount = 0.0
+    """Largest global norm of a dense gradient; 0 clips nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """How long and in what portions."""
+
+    epochs: AboveZero = 5.0
+    """Passes over the corpus."""
+    steps: Count = 0
+    """Batches in all; 0 takes them from epochs."""
+    batch: Positive = 65536
+    """Raw words of the corpus a batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """How devices are laid out; the product is the number of devices."""
+
+    data: Annotated[int, Range(at_least=-1)] = -1
+    """Devices along which a batch is split; -1 takes all that the other axes leave."""
+    fsdp: Positive = 1
+    """Devices along which parameters (and the batch) are split."""
+    tensor: Positive = 1
+    """Devices along which the width of a layer or table is split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Several processes in one run. Slurm, Cloud TPU and Kubernetes are detected when coordinator is `auto`."""
+
+    coordinator: str = ""
+    """HOST:PORT of process 0, `auto`, or empty for a single process."""
+    count: Positive = 1
+    """Processes in all."""
+    index: Count = 0
+    """Which of them this is, from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What is kept to resume from."""
+
+    every: Amount = 300.0
+    """Seconds between checkpoints; 0 saves at the end only. The last state is always saved."""
+    steps: Count = 0
+    """Batches between checkpoints, instead of seconds; 0 goes by seconds."""
+    keep: Positive = 2
+    """Checkpoints kept, the newest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Evaluators inside training."""
+
+    every: Count = 0
+    """Batches between evaluations; 0 evaluates at the end only."""
+    tasks: tuple[Literal["analogies", "similarity", "python_docs"], ...] = ()
+    """What the vectors are measured by."""
+    vocabulary: Count = 30000
+    """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
+    neighbours: tuple[str, ...] = ()
+    """Words whose nearest neighbours are printed at the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """What is written down on the way."""
+
+    every: Amount = 1.0
+    """Seconds between progress lines."""
+    metrics: Positive = 10
+    """Batches between lines of metrics.jsonl."""
+    tensorboard: bool = False
+    """Whether metrics go to RUN/tensorboard too (extra [tensorboard])."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run, from text to vectors."""
+
+    architecture: Literal["word2vec"] = "word2vec"
+    """What is trained."""
+    corpus: str = "python_docs"
+    """A known corpus by name, or a file, folder or glob of .txt .gz .xz .zst .jsonl .parquet files."""
+    run: str = ""
+    """Folder that this run is written to; a run that was cut off is resumed from it."""
+    start_from: str = ""
+    """A run whose vectors the words in common start from; empty starts at random."""
+    seed: Annotated[int, Range(at_least=0, below=2**32)] = 0
+    """Seed of everything that is drawn."""
+    text: Text = Text()
+    vocabulary: Vocabulary = Vocabulary()
+    word2vec: Word2Vec = Word2Vec()
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+    mesh: Mesh = Mesh()
+    processes: Processes = Processes()
+    checkpoint: Checkpoint = Checkpoint()
+    evaluate: Evaluate = Evaluate()
+    log: Log = Log()
+
+    def validate(self) -> None:
+        """Raises UsageProblem, naming the flag, where fields contradict each other or a value is out of bounds."""
+        texts(self)
+        dense_only = {"momentum", "adam", "adamw", "adafactor", "lamb"}
+        model = self.word2vec
+        if model.loss == "negative_sampling" and self.optimizer.name in dense_only:
+            raise UsageProblem(f"--optimizer.name={self.optimizer.name} needs dense gradients; choose sgd or adagrad, "
+                               "or --word2vec.loss=softmax")
+        if model.chunk % model.block:
+            raise UsageProblem(f"--word2vec.chunk={model.chunk} is no multiple of --word2vec.block={model.block}")
+        if model.loss == "softmax" and model.algorithm != "skipgram":
+            raise UsageProblem("--word2vec.loss=softmax goes with --word2vec.algorithm=skipgram only")
+        if not self.text.field:
+            raise UsageProblem("--text.field names no column to read")
+        if self.mesh.data == 0:
+            raise UsageProblem("--mesh.data=0: a number of devices is needed, or -1 for all that are left")
+        if self.processes.index >= self.processes.count:
+            raise UsageProblem(f"--processes.index={self.processes.index} must be below --processes.count="
+                               f"{self.processes.count}: processes are counted from 0")
+        if self.processes.count > 1 and not self.processes.coordinator:
+            raise UsageProblem("--processes.coordinator is needed for more than one process: HOST:PORT of process 0")
+
+
+def fingerprint(experiment: Experiment) -> str:
+    """SHA-256, in hexadecimal, of every flag that decides the result. Raises Problem for a value no flag can hold."""
+    return hashlib.sha256("".join(f"--{n}={text}\n" for n, text in _deciding(experiment).items()).encode()).hexdigest()
+
+
+def differences(stored: Experiment, wanted: Experiment) -> list[str]:
+    """The flags that decide the result and differ, as `--seed=0 instead of 1`; empty where a run can go on."""
+    first, second = _deciding(stored), _deciding(wanted)
+    return [f"--{name}={text} instead of {second[name]}" for name, text in first.items()
+            if name in second and text != second[name]]
+
+
+def _deciding(experiment: Experiment) -> dict[str, str]:
+    return {name: text for name, text in texts(experiment).items() if name.partition(".")[0] not in ASIDE}

@@ -1,0 +1,1 @@
+"""Batch n as a function of the seed and n."""

@@ -1,0 +1,192 @@
+"""Batches of centres, context words and noise words: batch n is a function of (seed, n) and of nothing else.
+
+A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (2013) does while it reads:
+
+    keep      a word of relative frequency f stays with probability min(1, (sqrt(f / t) + 1) t / f)
+    reach     of a centre, uniform on 1 .. window: the words it is paired with, to each side
+    noise     words drawn from counts ^ power
+
+Kept words are laid out in blocks of B consecutive centres with a halo of `window` words to each side, blocks in chunks
+(an update each). Positions jump by more than the window where a line ends, so that a single comparison,
+0 < |p_i - p_j| <= reach_i, knows the window, the line and the padding (whose positions are far from everything).
+Windows do not reach over the end of a span.
+
+Random numbers are raw words of numpy's Philox, the part of its stream that is promised never to change.
+
+Shapes: C chunks, K blocks a chunk, B centres a block, R = B + 2 window rows, N noise words a block, V vocabulary.
+"""
+import dataclasses
+import functools
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Int32, Int64, UInt32, UInt64
+
+from embeddings.problems import UsageProblem
+
+_FAR = 1 << 30
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """A corpus of word numbers in reading order."""
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+
+    def read(self, start: int, stop: int) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "n"]]:
+        """Word numbers of a span and, for each, a number that differs between lines."""
+
+
+class Chunk(NamedTuple):
+    """What one update reads. Padding centres have reach 0; padding words stand at far positions."""
+
+    ids: Int[Array, "K R"]
+    positions: Int[Array, "K R"]
+    reach: Int[Array, "K B"]
+    negatives: Int[Array, "K N"]
+
+
+class Batch(NamedTuple):
+    """A span of the corpus as C chunks, of which the first `chunks` are filled."""
+
+    ids: Int[Array, "C K R"]
+    positions: Int[Array, "C K R"]
+    reach: Int[Array, "C K B"]
+    negatives: Int[Array, "C K N"]
+    chunks: Int[Array, ""]
+    words: Int[Array, ""]
+    """Words of the corpus in the span, before subsampling."""
+
+    def chunk(self, n: Int[Array, ""] | int) -> Chunk:
+        """Chunk n of the batch; n may be known on the device only."""
+        return Chunk(*(jax.lax.dynamic_index_in_dim(a, n, keepdims=False) for a in self[:4]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """`batches(n)` is batch n of a run; n goes on counting over epochs, and so does what is drawn."""
+
+    tokens: Tokens
+    counts: Int64[np.ndarray, "V"]
+    seed: int = 0
+    batch: int = 65536
+    window: int = 5
+    block: int = 32
+    chunk: int = 64
+    shared_negatives: int = 64
+    subsample: float = 1e-3
+    noise_power: float = 0.75
+    multiple: int = 1
+    """Blocks a chunk are padded to a multiple of this: the number of devices they are split over."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageProblem when a chunk is not a whole number of blocks."""
+        if self.chunk % self.block:
+            raise UsageProblem(
+                f"--word2vec.chunk={self.chunk} is not a multiple of --word2vec.block={self.block}: change either"
+            )
+
+    @property
+    def spans(self) -> int:
+        """Batches an epoch; the last one of an epoch is the shorter."""
+        return -(-self.tokens.tokens // self.batch)
+
+    @functools.cached_property
+    def _keep(self) -> UInt32[np.ndarray, "V"]:
+        return (np.ceil(keep_probability(self.counts, self.subsample) * 2.0**32) - 1).astype(np.uint32)
+
+    @functools.cached_property
+    def _alias(self) -> UInt64[np.ndarray, "V"]:
+        return alias_table(self.counts.astype(np.float64) ** self.noise_power)
+
+    def __call__(self, n: int) -> Batch:
+        """Batch n, as numpy arrays of the same shapes for every n."""
+        start = n % self.spans * self.batch
+        stop = min(start + self.batch, self.tokens.tokens)
+        ids, segments = self.tokens.read(start, stop)
+        random = np.random.Philox(key=np.array([self.seed, n], np.uint64))
+        kept = random.random_raw(-(-self.batch // 2)).view(np.uint32)[: len(ids)] <= self._keep[ids]
+        ids, segments = ids[kept], segments[kept]
+        positions = np.arange(len(ids), dtype=np.int32)
+        positions[1:] += np.cumsum(segments[1:] != segments[:-1], dtype=np.int32) * np.int32(self.window)
+        reach = random.random_raw(-(-self.batch // 4)).view(np.uint16)[: len(ids)].astype(np.int32)
+        reach = (reach * self.window >> 16) + 1
+        return self._lay_out(ids, positions, reach, random, stop - start)
+
+    def _lay_out(
+        self,
+        ids: Int32[np.ndarray, "n"],
+        positions: Int32[np.ndarray, "n"],
+        reach: Int32[np.ndarray, "n"],
+        random: np.random.Philox,
+        words: int,
+    ) -> Batch:
+        C, K = -(-self.batch // self.chunk), self.chunk // self.block
+        padded = -(-K // self.multiple) * self.multiple
+        filled = -(-len(ids) // self.chunk)
+        R, N = self.block + 2 * self.window, self.shared_negatives
+
+        def blocks(row: np.ndarray, halo: int, before: int, after: int) -> np.ndarray:
+            out = np.zeros((C, padded, self.block + 2 * halo), np.int32)
+            end = filled * self.chunk - len(row) + halo
+            row = np.pad(row, (halo, end), constant_values=(before, after))
+            if filled:
+                windows = np.lib.stride_tricks.sliding_window_view(row, out.shape[2])[:: self.block]
+                out[:filled, :K] = windows.reshape(filled, K, -1)
+            return out
+
+        negatives = np.zeros((C, padded, N), np.int32)
+        negatives[:filled, :K] = draw(random.random_raw(filled * K * N), self._alias).reshape(filled, K, N)
+        batch = Batch(
+            blocks(ids, self.window, 0, 0),
+            blocks(positions, self.window, -_FAR, _FAR),
+            blocks(reach, 0, 0, 0),
+            negatives,
+            np.array(filled, np.int32),
+            np.array(words, np.int32),
+        )
+        assert batch.ids.shape[2] == R
+        return batch
+
+
+def keep_probability(counts: Int64[np.ndarray, "V"], subsample: float) -> Float[np.ndarray, "V"]:
+    """Probability of a word to stay: min(1, (sqrt(f / t) + 1) t / f), f its share of all counts, t = subsample.
+
+    This is what the authors' program computes; the paper's eq. 5, 1 - sqrt(t / f), drops somewhat more. t = 0 keeps all.
+    """
+    if subsample <= 0:
+        return np.ones(len(counts))
+    ratio = np.maximum(counts, 1) / (subsample * np.sum(counts))
+    return np.minimum(1.0, (np.sqrt(ratio) + 1) / ratio)
+
+
+def alias_table(weights: Float[np.ndarray, "V"]) -> UInt64[np.ndarray, "V"]:
+    """Walker's alias table: entry i holds, in its high half, the share of bucket i that is i's own; low half: the other's number.
+
+    Buckets are filled in order (Vose 1991), which a cumulative sum over what light words lack and what heavy words have
+    in excess says at once: light word i is topped up by the first heavy word whose excess is not used up before i, and a
+    heavy word that gave too much is topped up by the next one.
+    """
+    p = weights * (len(weights) / np.sum(weights))
+    light, heavy = np.flatnonzero(p < 1), np.flatnonzero(p >= 1)
+    own, other = np.ones(len(p)), np.arange(len(p))
+    if len(light) and len(heavy):
+        lack, excess = np.cumsum(1 - p[light]), np.cumsum(p[heavy] - 1)
+        giver = np.searchsorted(excess, np.concatenate([[0.0], lack[:-1]]), side="right")
+        own[light], other[light] = p[light], heavy[np.minimum(giver, len(heavy) - 1)]
+        last = np.searchsorted(lack, excess[:-1])
+        own[heavy[:-1]] = 1 - (lack[np.minimum(last, len(lack) - 1)] - excess[:-1])
+        other[heavy[:-1]] = heavy[1:]
+    share = np.clip(own * 2.0**32, 0, 2.0**32 - 1).astype(np.uint64)
+    return share << np.uint64(32) | other.astype(np.uint64)
+
+
+def draw(raw: UInt64[np.ndarray, "n"], table: UInt64[np.ndarray, "V"]) -> Int32[np.ndarray, "n"]:
+    """One word for each 64 random bits: the high half chooses the bucket, the low half whose share of it."""
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    bucket = (raw >> half) * np.uint64(len(table)) >> half
+    entry = table[bucket]
+    return np.where(raw & low < entry >> half, bucket, entry & low).astype(np.int32)

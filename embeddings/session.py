@@ -1,0 +1,229 @@
+"""A run from beginning to end: text, devices, loop, scores.
+
+What can be refused is refused before the run's folder is made, and the rest before the first step.
+"""
+import dataclasses
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from embeddings import experiment
+from embeddings.corpus import documents, shards
+from embeddings.corpus.vocabulary import Vocabulary
+from embeddings.encoder import WordVectors
+from embeddings.evaluation import words as evaluations
+from embeddings.experiment import Experiment
+from embeddings.screen import Screen, duration
+from embeddings.tokenizers.words import Words
+from embeddings.training import job as jobs
+from embeddings.training import loop, mesh, metrics, processes, run_folder
+from embeddings.training.checkpoint import Checkpoints
+
+RECORDED = ("embeddings", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "pyarrow")
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a run is told of the machine it is on."""
+
+    data: Path | None
+    """Folder of data sets, looked in before anything is downloaded."""
+    cache: Path
+    """Folder for what is downloaded or prepared once."""
+    clock: Callable[[], float]
+    """Seconds, rising."""
+    step_cores: Sequence[int]
+    """Processor cores for the step."""
+    batch_cores: Sequence[int]
+    """Processor cores for making batches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run ended with."""
+
+    vectors: WordVectors
+    tasks: Sequence[evaluations.Task]
+    """What the run is measured by."""
+    words: int
+    """Words of the corpus read since the run started or was resumed, each epoch counted."""
+    seconds: float
+    """Wall seconds of the loop, compilation and evaluation included."""
+
+
+def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
+    """Trains, or goes on with a run that was cut off; evaluates on the way and at the end.
+
+    Raises Problem for what the user can mend and Preempted when the run was told to stop.
+    """
+    run_folder.check(settings)
+    tasks = evaluations.tasks(settings.evaluate.tasks, place.data, settings.evaluate.vocabulary)
+    source = documents.find(
+        settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
+    )
+    processes.join(settings.processes)
+    vocabulary, tokens = prepared(source, settings, place, screen)
+    os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
+    devices = mesh.make(settings.mesh)
+    os.sched_setaffinity(0, place.batch_cores)
+    job = jobs.build(settings, tokens, vocabulary.counts, devices)
+    folder = opened(settings, source, vocabulary, tokens)
+    checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
+    first, state = checkpoints.restore(job.like()) or (0, None)
+    screen.note(opening(settings, job, vocabulary, tokens, first))
+    started = place.clock()
+    with processes.stopping() as stop:
+        around = loop.Surroundings(
+            place.clock,
+            stop,
+            processes.saving(settings.checkpoint, place.clock),
+            lambda now: screen.draw(progress(now)),
+            settings.log.every,
+        )
+        every = settings.evaluate.every
+        evaluators = [loop.Evaluator(task.name, every, measure(task, settings, job, vocabulary)) for task in tasks]
+        runner = loop.Loop(job, checkpoints, *sinks(settings, first), evaluators, around, settings.log.metrics)
+        state = runner.run(job.start(settings.seed) if state is None else state, first)
+    screen.end()
+    runner.close()
+    if folder:
+        folder.close()
+    seconds = place.clock() - started
+    return Trained(encoded(settings, vocabulary, job.host_vectors(state)), tasks, runner.words, seconds)
+
+
+def encoded(settings: Experiment, vocabulary: Vocabulary, vectors: jobs.Vectors) -> WordVectors:
+    """What a run's vectors are used as."""
+    return WordVectors(vocabulary.words, vectors, vocabulary.counts, Words(settings.text.tokenizer, settings.text.lower))
+
+
+def measure(
+    task: evaluations.Task, settings: Experiment, job: jobs.Job, vocabulary: Vocabulary
+) -> Callable[[Any], dict[str, float]]:
+    """A task's scores as a function of a training state."""
+    return lambda state: task.scores(encoded(settings, vocabulary, job.host_vectors(state)))
+
+
+def prepared(
+    source: documents.Source, settings: Experiment, place: Place, screen: Screen
+) -> tuple[Vocabulary, shards.TokenShards]:
+    """The vocabulary and the numbered corpus; made by one process, found in the cache by the others."""
+    for turn in (True, False):
+        if processes.first() is turn:
+            made = shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
+        processes.barrier(f"corpus {turn}")
+    screen.end()
+    if made[1].replaced:
+        screen.note(f"{made[1].replaced:,} invalid byte sequences were replaced by U+FFFD")
+    if made[1].note:
+        screen.note(made[1].note)
+    return made
+
+
+def opened(
+    settings: Experiment, source: documents.Source, vocabulary: Vocabulary, tokens: shards.TokenShards
+) -> run_folder.RunFolder | None:
+    """The run's folder with what it holds from the start; on the process that writes it."""
+    folder = run_folder.RunFolder(settings) if processes.first() else None
+    if folder:
+        vocabulary.save(folder.path / run_folder.VOCABULARY)
+        folder.write_provenance(provenance(settings, source, vocabulary, tokens))
+    processes.barrier("folder")
+    return folder
+
+
+def sinks(settings: Experiment, first: int) -> tuple[list[metrics.Sink], metrics.Sink | None]:
+    """Where numbers go: what is the same on every machine, and what is not; on the process that writes."""
+    if not processes.first():
+        return [], None
+    path = Path(settings.run)
+    same: list[metrics.Sink] = [metrics.Lines(path / run_folder.METRICS, first)]
+    if settings.log.tensorboard:
+        same.append(metrics.TensorBoard(path / "tensorboard", first))
+    return same, metrics.Lines(path / run_folder.SPEED, first)
+
+
+def provenance(
+    settings: Experiment, source: documents.Source, vocabulary: Vocabulary, tokens: shards.TokenShards
+) -> dict[str, Any]:
+    """What a run was made from and on: enough to make it again, or to see why it came out otherwise."""
+    return {
+        "flags": experiment.fingerprint(settings),
+        "commit": commit(Path(__file__).parent),
+        "versions": {name: version(name) for name in RECORDED} | {"python": platform.python_version()},
+        "devices": [device.device_kind for device in jax.devices()[:1]] + [jax.device_count(), jax.process_count()],
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "corpus": {
+            "files": [file.name for file in source.files[:100]],
+            "key": tokens.folder.name,
+            "words": vocabulary.total,
+            "tokens": tokens.tokens,
+            "lines": tokens.lines,
+            "vocabulary": len(vocabulary.words),
+        },
+    }
+
+
+def commit(folder: Path) -> str | None:
+    """The commit of the checkout that the package lies in, with a + where files differ from it; None elsewhere."""
+    git = ["git", "-C", str(folder)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if dirty else "")
+
+
+def version(package: str) -> str | None:
+    """The version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def opening(
+    settings: Experiment, job: jobs.Job, vocabulary: Vocabulary, tokens: shards.TokenShards, first: int
+) -> str:
+    """The line before the first step."""
+    device = jax.devices()[0]
+    return (
+        f"{tokens.tokens:,} of {vocabulary.total:,} words of text, {len(vocabulary.words):,} different; "
+        f"{job.steps:,} batches" + (f", from {first:,} on" if first else "")
+        + f"; {jax.device_count()} {device.platform} device{'s' if jax.device_count() > 1 else ''}"
+    )
+
+
+def progress(now: loop.Progress) -> str:
+    """The line that says how far a run is."""
+    rate = now.words / now.seconds if now.seconds else 0.0
+    done = now.step - now.first
+    left = now.seconds / done * (now.steps - now.step) if done else 0.0
+    return (
+        f"batch {now.step:,}/{now.steps:,}  {100 * now.step / now.steps:.0f} %  loss {now.loss:.4f}  "
+        f"{rate:,.0f} words/s  {duration(left)} left"
+    )
+
+
+def closing(settings: Experiment, trained: Trained) -> None:
+    """Prints what a run came to: neighbours, scores, speed and where it is."""
+    vectors = trained.vectors
+    known = [word for word in settings.evaluate.neighbours if word in vectors]
+    if known:
+        print("Nearest words")
+        width = max(map(len, known))
+        for word in known:
+            print(f"  {word:{width}}  {', '.join(near for near, _ in vectors.most_similar(word, k=6))}")
+        print()
+    for task in trained.tasks:
+        print(evaluations.table(task.run(vectors)).text())
+    rate = trained.words / trained.seconds if trained.seconds else 0.0
+    print(f"{trained.words:,} words in {duration(trained.seconds)}: {rate:,.0f} words/s")
+    print(f"The run is in {settings.run}; look around with: python -m embeddings.neighbours --model={settings.run} WORD")

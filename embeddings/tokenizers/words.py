@@ -1,0 +1,91 @@
+"""Text to words: runs of letters, marks and digits, or whatever stands between blanks.
+
+One code path, in pyarrow's C++ with the interpreter's lock released, serves files by the block and single strings, so
+the words of a corpus and the words of a question about it are cut alike.
+
+    words:       lower case (if asked), every run of [^\\p{L}\\p{M}\\p{N}] becomes a blank, split at blanks
+    whitespace:  lower case (if asked), split at Unicode white space
+
+Lower case is the simple mapping of one code point to one code point, without context: a final sigma is not told apart.
+"""
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int64
+
+from embeddings.problems import UsageProblem
+
+TOKENIZERS = ("words", "whitespace")
+_NOT_A_WORD = r"[^\x00-\x7F\pL\pM\pN]+"
+
+
+def _ascii_table(lower: bool) -> bytes:
+    """A table for bytes.translate: letters (lowered) and digits stay, other ASCII but the newline becomes a blank."""
+    table = bytearray(range(256))
+    for code in range(128):
+        letter = chr(code)
+        if letter.isalnum():
+            table[code] = ord(letter.lower()) if lower else code
+        elif letter != "\n":
+            table[code] = ord(" ")
+    return bytes(table)
+
+
+_ASCII = {lower: _ascii_table(lower) for lower in (False, True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """A tokenizer of words; `tokenizer` is words or whitespace, `lower` folds upper case.
+
+    Raises UsageProblem for another tokenizer.
+    """
+
+    tokenizer: str = "words"
+    lower: bool = True
+
+    def __post_init__(self):
+        if self.tokenizer not in TOKENIZERS:
+            raise UsageProblem(f"--text.tokenizer={self.tokenizer}: there are {' and '.join(TOKENIZERS)}")
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text, in order; newlines are blanks. A surrogate without its partner counts as `?`."""
+        return self.lines(text.encode("utf-8", "replace"))[0].to_pylist()
+
+    def lines(self, block: bytes) -> tuple[pa.StringArray, Int64[np.ndarray, "lines_and_end"]]:
+        """The words of a block of UTF-8 lines: all words [n], and where in them each line starts, then n.
+
+        Lines end with a newline (the last one may lack it); a line without words starts where the next one does.
+        The block is at most 2 GiB of valid UTF-8: it isn't checked again here.
+        """
+        isascii = block.isascii()
+        if self.tokenizer == "words":
+            block = block.translate(_ASCII[self.lower])
+        text = line_array(block)
+        if self.lower and not (isascii and self.tokenizer == "words"):
+            text = pc.utf8_lower(text)
+        if self.tokenizer == "words" and not isascii:
+            text = pc.replace_substring_regex(text, _NOT_A_WORD, " ")
+        split = pc.ascii_split_whitespace if self.tokenizer == "words" else pc.utf8_split_whitespace
+        return _without_empty(split(text))
+
+
+def line_array(block: bytes) -> pa.StringArray:
+    """The lines of a block, newlines included, as views of its bytes: nothing is copied or checked."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+    if not block.endswith(b"\n") and block:
+        ends = np.append(ends, len(block))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(block))
+
+
+def _without_empty(split: pa.ListArray) -> tuple[pa.StringArray, np.ndarray]:
+    """Flat words and line starts of a list of words a line, less the empty words at blanks that begin or end a line."""
+    words = split.flatten()
+    starts = split.offsets.to_numpy().astype(np.int64)
+    kept = np.diff(np.frombuffer(words.buffers()[1], np.int32, len(words) + 1, 4 * words.offset)) > 0
+    before = np.zeros(len(words) + 1, np.int64)
+    np.cumsum(kept, out=before[1:])
+    return words.filter(pa.array(kept)), before[starts - starts[0]]

@@ -1,0 +1,1 @@
+"""Mesh, step, loop and checkpoint: what every model is trained by."""

@@ -1,0 +1,132 @@
+"""An experiment made ready to train: what its architecture needs of the loop, built for a mesh.
+
+The mesh may be of devices that are here or only described: nothing is made on a device before `start`.
+"""
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int64
+
+from embeddings.experiment import Experiment
+from embeddings.inputs import words
+from embeddings.models import word2vec
+from embeddings.objectives import words as objectives
+from embeddings.training import mesh as meshes
+from embeddings.training import optimizer
+from embeddings.training.step import Step, dense_step, rows_step
+
+Vectors = Float[np.ndarray, "V D"]
+
+
+class Placed(NamedTuple):
+    """A batch on its devices."""
+
+    arrays: Any
+    words: int
+    """Words of the corpus in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the loop runs."""
+
+    step: Step
+    make: Callable[[jax.Array], Any]
+    """The parameters at the start, from a random key."""
+    batches: Callable[[int], Any]
+    """Batch n, as numpy arrays."""
+    steps: int
+    """Batches in all."""
+    learning_rate: optimizer.Schedule
+    vectors: Callable[[Any], Any]
+    """The vectors of all words in a state, on the devices."""
+
+    def start(self, seed: int) -> Any:
+        """The state before the first step."""
+        return self.step.start(self.make, jax.random.key(seed))
+
+    def like(self) -> Any:
+        """Shapes and shardings of a state, with nothing made."""
+        shapes = self.step.shapes(self.make, jax.random.key(0))
+        return jax.tree.map(
+            lambda a, where: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where),
+            shapes,
+            self.step.state_shardings(shapes),
+        )
+
+    def place(self, n: int) -> Placed:
+        """Batch n on the devices."""
+        batch = self.batches(n)
+        return Placed(self.step.place(batch), int(batch.words))
+
+    def lower(self) -> jax.stages.Lowered:
+        """The step for shapes alone: what can be compiled for devices that are not there."""
+        return self.step.lower(self.like(), self.batches(0))
+
+    def host_vectors(self, state: Any) -> Vectors:
+        """The vectors of all words on this host; every process of the run must call it."""
+        vectors = self.vectors(state)
+        if vectors.is_fully_addressable:
+            return np.asarray(vectors)
+        return np.asarray(multihost_utils.process_allgather(vectors, tiled=True))
+
+
+def build(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarray, "V"], mesh: Mesh) -> Job:
+    """The job of an experiment over a corpus of word numbers, for a mesh.
+
+    Raises UsageProblem for settings that do not go together, before anything is compiled.
+    """
+    return ARCHITECTURES[settings.architecture](settings, tokens, counts, mesh)
+
+
+def _word2vec(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarray, "V"], mesh: Mesh) -> Job:
+    part = settings.word2vec
+    dense = part.loss == "softmax"
+    batches = words.Batches(
+        tokens,
+        counts,
+        seed=settings.seed,
+        batch=settings.train.batch,
+        window=part.window,
+        block=part.block,
+        chunk=part.chunk,
+        shared_negatives=part.shared_negatives,
+        subsample=part.subsample,
+        noise_power=part.noise_power,
+        multiple=mesh.shape["data"] * (mesh.shape["fsdp"] if dense else 1),
+    )
+    steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
+    rate = optimizer.schedule(settings.optimizer, steps)
+    config = word2vec.Config(len(counts), part.width)
+    shapes = jax.eval_shape(lambda: word2vec.init(jax.random.key(0), config))
+    meshes.check(mesh, shapes, "--word2vec.width")
+    if dense:
+        step = dense_step(objectives.Softmax().loss, optimizer.build(settings.optimizer, rate), mesh)
+    else:
+        objective = {"skipgram": objectives.SkipGram, "cbow": objectives.Cbow}[part.algorithm](part.negatives)
+        step = rows_step(objective, settings.optimizer, rate, mesh)
+    return Job(
+        step,
+        lambda key: word2vec.init(key, config),
+        batches,
+        steps,
+        rate,
+        lambda state: word2vec.vectors(step.parameters(state)),
+    )
+
+
+ARCHITECTURES = {"word2vec": _word2vec}
+"""How each --architecture is made ready."""
+
+
+def vectors(settings: Experiment, saved: dict[str, Any]) -> Float[Array, "V D"]:
+    """The vectors of all words in the parameters of a checkpoint."""
+    if settings.word2vec.loss == "negative_sampling" and settings.optimizer.name == "adagrad":
+        saved = {name: table[:, 0] for name, table in saved.items()}  # what is beside a row is Adagrad's
+    return word2vec.vectors(word2vec.Params(**saved))

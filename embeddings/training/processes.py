@@ -1,0 +1,85 @@
+"""Several processes as one run: who takes part, and the decisions that all of them must make alike."""
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+from embeddings import experiment
+from embeddings.problems import Problem
+
+AGREE_EVERY = 10  # batches between two questions to process 0's clock
+
+
+def join(config: experiment.Processes) -> None:
+    """Joins this process to the others of its run; does nothing for a run of one process.
+
+    Must come before the first use of a device. Raises Problem when the others do not come.
+    """
+    if not config.coordinator:
+        return
+    try:
+        if config.coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(config.coordinator, config.count, config.index)
+    except (RuntimeError, ValueError) as failure:
+        reason = str(failure).strip().splitlines()[0]
+        raise Problem(f"--processes.coordinator={config.coordinator}: cannot join the other processes: {reason}") from None
+
+
+def barrier(name: str) -> None:
+    """Returns when every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def first() -> bool:
+    """Whether this is the process that writes what one process writes."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Callable[[int], bool]]:
+    """A function of the step that says whether the run was told to stop; the same answer on every process.
+
+    One process listens to SIGTERM and SIGINT itself. Several use JAX's preemption service, which listens to SIGTERM
+    and agrees on a step that none of them has passed.
+    """
+    if jax.process_count() > 1:
+        yield multihost_utils.reached_preemption_sync_point
+        return
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: told.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda step: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def saving(config: experiment.Checkpoint, clock: Callable[[], float]) -> Callable[[int], bool]:
+    """A function of the step that says whether a checkpoint is due; the same answer on every process.
+
+    `clock` gives seconds; with several processes that of process 0 counts, asked every few batches.
+    """
+    last = clock()
+
+    def by_steps(step: int) -> bool:
+        return step % config.steps == 0
+
+    def by_seconds(step: int) -> bool:
+        nonlocal last
+        due = clock() - last >= config.every
+        if jax.process_count() > 1:
+            if step % AGREE_EVERY:
+                return False
+            due = bool(multihost_utils.broadcast_one_to_all(due))
+        if due:
+            last = clock()
+        return due
+
+    if config.steps:
+        return by_steps
+    return by_seconds if config.every else lambda step: False

@@ -1,0 +1,92 @@
+"""A run's folder: everything needed to read, evaluate or resume it, and nothing from elsewhere.
+
+    experiment.flags    the resolved flags, each one; `--flagfile` takes the file as it is
+    vocabulary.tsv      the words and their counts
+    provenance.json     versions, commit, devices and the corpus's digest
+    checkpoints/STEP    parameters and optimizer
+    metrics.jsonl       the same bytes for the same run, killed and resumed or not
+    speed.jsonl         what depends on the machine: seconds, words a second
+"""
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from embeddings import experiment, flags
+from embeddings.corpus.vocabulary import Vocabulary
+from embeddings.files import write_whole
+from embeddings.problems import Problem
+from embeddings.training import checkpoint, job
+
+FLAGS, VOCABULARY, PROVENANCE, METRICS, SPEED = (
+    "experiment.flags",
+    "vocabulary.tsv",
+    "provenance.json",
+    "metrics.jsonl",
+    "speed.jsonl",
+)
+CHECKPOINTS, LOCK = "checkpoints", ".lock"
+
+
+def read_experiment(folder: Path) -> experiment.Experiment:
+    """The experiment that a run's folder was written by. Raises Problem when the folder is none of ours."""
+    if not (folder / FLAGS).is_file():
+        raise Problem(f"{folder}: no {FLAGS} here, so this is no run's folder")
+    return flags.load(folder / FLAGS, experiment.Experiment)
+
+
+def check(settings: experiment.Experiment) -> None:
+    """Looks, without writing, whether a run with these settings can be made or gone on with in its folder.
+
+    Raises Problem when the folder holds a run with other settings or files that are none of a run's.
+    """
+    path = Path(settings.run)
+    if path.exists() and not path.is_dir():
+        raise Problem(f"{path}: is a file, not a folder: name another with --run")
+    if (path / FLAGS).is_file():
+        changed = experiment.differences(read_experiment(path), settings)
+        if changed:
+            raise Problem(
+                f"{path}: holds a run with other settings ({', '.join(changed)}): "
+                "set them as there, or name another folder with --run"
+            )
+    elif path.is_dir() and any(p.name != LOCK for p in path.iterdir()):
+        raise Problem(f"{path}: is neither empty nor a run's folder: name another with --run")
+
+
+def read_vectors(folder: Path) -> tuple[Vocabulary, Float[np.ndarray, "V D"], experiment.Text]:
+    """The vocabulary of a run, the vectors of its newest whole checkpoint, and how its text was cut into words.
+
+    Raises Problem when the folder is no run's or has no checkpoint yet.
+    """
+    settings = read_experiment(folder)
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    _, params = checkpoint.read_params(folder / CHECKPOINTS)
+    return vocabulary, np.asarray(job.vectors(settings, params)), settings.text
+
+
+class RunFolder:
+    """A run's folder, open for writing, and locked against a second writer."""
+
+    def __init__(self, settings: experiment.Experiment) -> None:
+        """Makes or finds the folder. Raises Problem as `check` does, and when another process is writing the run."""
+        check(settings)
+        self.path = Path(settings.run)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Problem(f"{self.path}: another process is writing this run: wait for it or stop it") from None
+        write_whole(self.path / FLAGS, flags.resolved(settings))
+
+    def write_provenance(self, facts: dict[str, Any]) -> None:
+        """Writes what the run was made from and on."""
+        write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+    def close(self) -> None:
+        """Lets others write."""
+        self._lock.close()

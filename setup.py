@@ -1,0 +1,50 @@
+"""What is installed, and why each dependency is there."""
+import setuptools
+
+REQUIRED = [
+    "jax>=0.10.2",  # every model, loss and training step
+    "flax>=0.12",  # the contextual models are Linen modules inside pure functions
+    "optax>=0.2.8",  # dense optimizers and their schedules
+    "orbax-checkpoint>=0.12",  # sharded checkpoints that restore on another mesh
+    "absl-py>=2.3",  # flags and flag files
+    "numpy>=2.0",  # batches on the host
+    "scipy>=1.13",  # distances and statistics; jax brings it along
+    "pyarrow>=20",  # tokens counted and numbered in C++ on all cores; .parquet
+    "jaxtyping>=0.3.2",  # shapes in signatures
+    "sentencepiece>=0.2.1",  # subword models
+    "zstandard>=0.23",  # .zst corpora
+]
+TEST = [
+    "pytest>=8.3",
+    "beartype>=0.20",  # checks the shapes in signatures while tests run
+    "ruff>=0.12",  # lint
+]
+REFERENCE = [
+    "gensim>=4.4",  # word2vec and the evaluations of word vectors
+]
+PEERS = [
+    "gensim>=4.4",  # the fastest word2vec for Python
+    "psutil>=6",  # load beside each timing
+]
+TPU = ["jax[tpu]"]  # the TPU's runtime and compiler; the compiler needs no TPU
+CUDA = ["jax[cuda13]"]  # NVIDIA GPUs
+TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
+
+setuptools.setup(
+    name="embeddings",
+    version="0.1.0",
+    description="Train, reproduce and dissect text embeddings in JAX",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["embeddings", "embeddings.*"]),
+    package_data={"embeddings": ["evaluation/*.txt"]},
+    install_requires=REQUIRED,
+    extras_require={
+        "test": TEST,
+        "reference": REFERENCE,
+        "peers": PEERS,
+        "tpu": TPU,
+        "cuda": CUDA,
+        "tensorboard": TENSORBOARD,
+    },
+)

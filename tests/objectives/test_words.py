@@ -1,0 +1,164 @@
+"""Losses and gradients against loops over their definitions, finite differences and jax.grad."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embeddings.inputs.words import Batch, Chunk
+from embeddings.models.word2vec import Params
+from embeddings.objectives.words import Cbow, SkipGram, Softmax
+
+K, B, W, N, D, V = 2, 4, 2, 3, 5, 11
+R = B + 2 * W
+FAR = 1 << 30
+
+
+def chunk():
+    """Two blocks: a line ends in the first; the second ends with two padding centres."""
+    rng = np.random.default_rng(0)
+    positions = np.array([[-FAR, -FAR, 0, 1, 4, 5, 6, 7], [4, 5, 6, 7, FAR, FAR, FAR, FAR]])
+    reach = np.array([[2, 1, 2, 1], [2, 1, 0, 0]])
+    ids = rng.integers(0, V, (K, R))
+    ids[1, :4] = ids[0, 4:]
+    return Chunk(*(jnp.asarray(a, jnp.int32) for a in (ids, positions, reach, rng.integers(0, V, (K, N)))))
+
+
+def tables(dtype=np.float32):
+    rng = np.random.default_rng(1)
+    return Params(*(rng.normal(size=(V, D)).astype(dtype) for _ in range(2)))
+
+
+def rows_of(objective, chunk, params):
+    return jax.tree.map(lambda table, ids: jnp.asarray(table)[ids], params, objective.rows(chunk))
+
+
+def around(chunk, k, i):
+    """Rows of block k that stand around its centre i."""
+    p = np.asarray(chunk.positions[k], np.int64)
+    return [j for j in range(R) if p[j] != p[i + W] and abs(p[j] - p[i + W]) <= chunk.reach[k, i]]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def skipgram_by_loop(params, chunk, k_noise):
+    """J, the number of pairs, and dJ by the tables."""
+    loss, weight, g = 0.0, 0, Params(*(np.zeros((V, D)) for _ in range(2)))
+    for k in range(K):
+        for i in range(B):
+            for j in around(chunk, k, i):
+                word, context = int(chunk.ids[k, i + W]), int(chunk.ids[k, j])
+                weight += 1
+                noise = [(int(n), 0, k_noise / N) for n in chunk.negatives[k]]
+                for other, label, share in [(word, 1, 1.0), *noise]:
+                    v, u = params.input[context], params.output[other]
+                    loss -= share * np.log(sigmoid(v @ u if label else -(v @ u)))
+                    g.input[context] += share * (sigmoid(v @ u) - label) * u
+                    g.output[other] += share * (sigmoid(v @ u) - label) * v
+    return loss, weight, g
+
+
+def cbow_by_loop(params, chunk, k_noise, exact):
+    loss, weight, g = 0.0, 0, Params(*(np.zeros((V, D)) for _ in range(2)))
+    for k in range(K):
+        for i in range(B):
+            context = [int(chunk.ids[k, j]) for j in around(chunk, k, i)]
+            if not context:
+                continue
+            weight += 1
+            h, dh = np.mean([params.input[c] for c in context], axis=0), np.zeros(D)
+            noise = [(int(n), 0, k_noise / N) for n in chunk.negatives[k]]
+            for other, label, share in [(int(chunk.ids[k, i + W]), 1, 1.0), *noise]:
+                u = params.output[other]
+                loss -= share * np.log(sigmoid(h @ u if label else -(h @ u)))
+                dh += share * (sigmoid(h @ u) - label) * u
+                g.output[other] += share * (sigmoid(h @ u) - label) * h
+            for c in context:
+                g.input[c] += dh / len(context) if exact else dh
+    return loss, weight, g
+
+
+def summed(objective, chunk, rows):
+    """Row gradients added up into tables."""
+    zero = Params(*(np.zeros((V, D)) for _ in range(2)))
+    for table, ids, g in zip(zero, objective.rows(chunk), rows, strict=True):
+        np.add.at(table, np.asarray(ids), np.asarray(g, np.float64))
+    return zero
+
+
+CASES = [
+    (SkipGram(negatives=5), lambda p, c: skipgram_by_loop(p, c, 5)),
+    (Cbow(negatives=5), lambda p, c: cbow_by_loop(p, c, 5, exact=False)),
+    (Cbow(negatives=2, exact=True), lambda p, c: cbow_by_loop(p, c, 2, exact=True)),
+]
+
+
+@pytest.mark.parametrize(("objective", "by_loop"), CASES, ids=["skipgram", "cbow", "cbow exact"])
+def test_loss_and_gradient_are_their_definition(objective, by_loop):
+    c, params = chunk(), tables()
+    loss, weight, g = by_loop(tables(np.float64), c)
+    rows = rows_of(objective, c, params)
+    total, number = objective.loss(rows, c)["loss"]
+    np.testing.assert_allclose(total, loss, rtol=1e-5)
+    assert number == weight > 0
+    for got, want in zip(summed(objective, c, objective.gradient(rows, c)), g, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    for half, whole in zip(objective.gradient(rows, c, factor=-0.5), objective.gradient(rows, c), strict=True):
+        np.testing.assert_allclose(half, -0.5 * whole, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("objective", [SkipGram(), Cbow(exact=True)], ids=["skipgram", "cbow exact"])
+def test_the_gradient_is_that_of_the_loss(objective):
+    c = chunk()
+    rows = rows_of(objective, c, tables())
+    by_jax = jax.grad(lambda r: objective.loss(r, c)["loss"][0])(rows)
+    for got, want in zip(objective.gradient(rows, c), by_jax, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    for table in range(2):
+        for place in [(0, 3, 1), (1, 1, 4), (1, R - 2, 2)]:
+            if place[1] < rows[table].shape[1]:
+                step = np.zeros(rows[table].shape, np.float32)
+                step[place] = 1e-2
+                up, down = (
+                    objective.loss(rows._replace(**{rows._fields[table]: rows[table] + s * step}), c)["loss"][0]
+                    for s in (1, -1)
+                )
+                np.testing.assert_allclose(by_jax[table][place], (up - down) / 2e-2, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("objective", [SkipGram(), Cbow()], ids=["skipgram", "cbow"])
+def test_scores_that_are_far_out_give_numbers(objective):
+    c = chunk()
+    rows = jax.tree.map(lambda r: 1e3 * r, rows_of(objective, c, tables()))
+    assert np.isfinite(objective.loss(rows, c)["loss"][0])
+    assert all(np.isfinite(g).all() for g in objective.gradient(rows, c))
+
+
+@pytest.mark.parametrize("objective", [SkipGram(), Cbow()], ids=["skipgram", "cbow"])
+def test_padding_has_no_part(objective):
+    padding = chunk()._replace(reach=jnp.zeros((K, B), jnp.int32))
+    rows = rows_of(objective, padding, tables())
+    assert [float(x) for x in objective.loss(rows, padding)["loss"]] == [0, 0]
+    assert not any(g.any() for g in objective.gradient(rows, padding))
+
+
+def test_the_softmax_is_its_definition_and_skips_chunks_that_are_not_filled():
+    c, params = chunk(), tables()
+    loss, weight = 0.0, 0
+    for k in range(K):
+        for i in range(B):
+            for j in around(c, k, i):
+                s = params.output.astype(float) @ params.input[int(c.ids[k, j])].astype(float)
+                loss += np.log(np.exp(s).sum()) - s[int(c.ids[k, i + W])]
+                weight += 1
+    two = [jnp.stack([a, a, a]) for a in c]
+    batch = Batch(*two, chunks=jnp.int32(2), words=jnp.int32(16))
+    total, number = Softmax().loss(jax.tree.map(jnp.asarray, params), batch)["loss"]
+    np.testing.assert_allclose(total, 2 * loss, rtol=1e-5)
+    assert number == 2 * weight
+    gradient = jax.grad(lambda p: Softmax().loss(p, batch)["loss"][0])(jax.tree.map(jnp.asarray, params))
+    step = np.zeros((V, D), np.float32)
+    step[int(c.ids[0, 3]), 2] = 1e-2
+    up, down = (Softmax().loss(Params(params.input + s * step, jnp.asarray(params.output)), batch)["loss"][0] for s in (1, -1))
+    np.testing.assert_allclose(jnp.sum(gradient.input * step), (up - down) / 2, rtol=2e-2)

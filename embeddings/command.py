@@ -7,6 +7,7 @@ A command's module imports what is heavy (jax, numpy) inside main, so that --hel
 """
 import errno
 import inspect
+import logging
 import os
 import re
 import select
@@ -45,6 +46,7 @@ def run(main: Callable[..., None], cls: type, positional: str | None = None) -> 
     """
     program = _program(main)
     code = 1
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns through it of what it mends itself
     try:
         code = _called(main, cls, positional, program, sys.argv[1:])
         sys.stdout.flush()

@@ -40,7 +40,7 @@ class WordVectors:
     """V different words, most frequent first."""
     vectors: Float[np.ndarray, "V D"]
     """Row i is the vector of words[i]."""
-    counts: Int[np.ndarray, " V"] | None = None
+    counts: Int[np.ndarray, "V"] | None = None
     """How often each word was seen in training, where that is known."""
     tokenizer: Words = dataclasses.field(default_factory=Words)
     """How a text becomes words."""
@@ -68,7 +68,7 @@ class WordVectors:
     def __contains__(self, word: str) -> bool:
         return word in self.index or (self.tokenizer.lower and word.lower() in self.index)
 
-    def __getitem__(self, word: str) -> Float[np.ndarray, " D"]:
+    def __getitem__(self, word: str) -> Float[np.ndarray, "D"]:
         """The vector of a word. Raises UnknownWord, which is a KeyError."""
         return self.vectors[self.row(word)]
 
@@ -152,14 +152,14 @@ def read_word2vec_text(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "
                 word, *values = line.rstrip(" \r\n").split(" ")
                 row = np.array(values, dtype=np.float32)
                 if len(row) != width or not np.isfinite(row).all():
-                    raise Problem(f"{path}:{number}: {len(row)} numbers, finite ones, were expected to be {width}")
+                    raise ValueError
                 if words.setdefault(word, len(rows)) != len(rows):
                     raise Problem(f"{path}:{number}: the word {word!r} stands here a second time")
                 rows.append(row)
     except UnicodeDecodeError:
         raise Problem(f"{path}: not UTF-8 text after line {number}: this is no text file of vectors") from None
     except ValueError:
-        raise Problem(f"{path}:{number}: a word and {width} numbers are expected, parted by single blanks") from None
+        raise Problem(f"{path}:{number}: expected a word and {width} finite numbers, parted by single blanks") from None
     if len(rows) != count:
         raise Problem(f"{path}:1: the first line announces {count} words, the file has {len(rows)}")
     return tuple(words), np.stack(rows)
@@ -168,5 +168,5 @@ def read_word2vec_text(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "
 def _header(line: str, path: Path) -> tuple[int, int]:
     parts = line.split()
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
-        raise Problem(f"{path}:1: the first line must be the number of words and the length of a vector, as in `5000 100`")
+        raise Problem(f"{path}:1: expected the number of words and the length of a vector, as in `5000 100`")
     return int(parts[0]), int(parts[1])

@@ -10,15 +10,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from embeddings import command
 from embeddings.fields import Count
 from embeddings.files import write_whole
 from embeddings.problems import Problem, UsageProblem
-
-if TYPE_CHECKING:
-    from embeddings.evaluation.table import Result, Table
 
 WRITTEN_AS = (".csv", ".json", ".md")
 
@@ -66,26 +63,26 @@ def main(flags: Flags, words: list[str]) -> None:
     case = "lower case" if vectors.tokenizer.lower else "case kept"
     print(f"{flags.model}: {len(vectors):,} words, {vectors.vectors.shape[1]} dimensions, tokenizer "
           f"{vectors.tokenizer.tokenizer} ({case})\n")
-    results: list[Result] = []
-    tables: list[Table] = []
+    records: list[dict] = []
+    tables: list[str] = []
     for task in tasks:
-        found = task.run(vectors)
-        results += found
-        tables.append(evaluations.table(found))
-        print(tables[-1].text(), flush=True)
+        results = task.run(vectors)
+        records += [row for result in results for row in result.rows()]
+        table = evaluations.table(results)
+        tables.append(table.markdown())
+        print(table.text(), flush=True)
     for name, reason in left_out.items():
         if reason is not None:
             print(f"left out: {name}: {reason}")
     if flags.output:
-        write(Path(flags.output), flags.model, results, tables)
+        write(Path(flags.output), flags.model, records, "\n".join(tables))
 
 
-def write(path: Path, model: str, results: Sequence["Result"], tables: Sequence["Table"]) -> None:
+def write(path: Path, model: str, records: Sequence[dict], tables: str) -> None:
     """Writes tables (.md) or records (.csv, .json; keys as evaluation.table.KEYS), whole or not at all."""
     from embeddings.evaluation.table import KEYS
 
-    records = [row for result in results for row in result.rows()]
-    text = "\n".join(table.markdown() for table in tables)
+    text = tables
     if path.suffix == ".json":
         text = json.dumps({"model": model, "results": records}, indent=1) + "\n"
     elif path.suffix == ".csv":

@@ -130,7 +130,7 @@ class Processes:
 class Checkpoint:
     """What is kept to resume from."""
 
-    every: Amount = 300.0
+    seconds: Amount = 300.0
     """Seconds between checkpoints; 0 saves at the end only. The last state is always saved."""
     steps: Count = 0
     """Batches between checkpoints, instead of seconds; 0 goes by seconds."""
@@ -156,7 +156,7 @@ class Evaluate:
 class Log:
     """What is written down on the way."""
 
-    every: Amount = 1.0
+    seconds: Amount = 2.0
     """Seconds between progress lines."""
     metrics: Positive = 10
     """Batches between lines of metrics.jsonl."""
@@ -175,7 +175,7 @@ class Experiment:
     run: str = ""
     """Folder that this run is written to; a run that was cut off is resumed from it."""
     start_from: str = ""
-    """A run whose vectors the words in common start from; empty starts at random."""
+    """A run's folder or a file of vectors: words in common start from theirs; empty starts all at random."""
     seed: Annotated[int, Range(at_least=0, below=2**32)] = 0
     """Seed of everything that is drawn."""
     text: Text = Text()

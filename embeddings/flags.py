@@ -121,7 +121,8 @@ def _split(arguments: Sequence[str], switches: Mapping[str, bool], positional: s
             before = one.name if switches[one.name] and "=" not in argument else ""
             continue
         elif argument.startswith("-") and argument[1:2].isalpha():
-            raise UsageProblem(f"{argument}: a flag begins with two dashes (--help lists all)")
+            hint = "" if positional is None else "; words that begin with one go after --"
+            raise UsageProblem(f"{argument}: a flag begins with two dashes (--help lists all){hint}")
         else:
             words.append(argument)
             _refuse_words([argument], before, positional)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from embeddings import experiment
+from embeddings import encoder, experiment
 from embeddings.corpus import documents, shards
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import words as evaluations
 from embeddings.experiment import Experiment
+from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen, duration
 from embeddings.tokenizers.words import Words
 from embeddings.training import job as jobs
@@ -71,7 +73,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
     devices = mesh.make(settings.mesh)
     os.sched_setaffinity(0, place.batch_cores)
-    job = jobs.build(settings, tokens, vocabulary.counts, devices)
+    job = jobs.build(settings, tokens, vocabulary.counts, devices, initial(settings, vocabulary))
     folder = opened(settings, source, vocabulary, tokens)
     checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
     first, state = checkpoints.restore(job.like()) or (0, None)
@@ -83,7 +85,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
             stop,
             processes.saving(settings.checkpoint, place.clock),
             lambda now: screen.draw(progress(now)),
-            settings.log.every,
+            settings.log.seconds,
         )
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task, settings, job, vocabulary)) for task in tasks]
@@ -123,6 +125,21 @@ def prepared(
     if made[1].note:
         screen.note(made[1].note)
     return made
+
+
+def initial(settings: Experiment, vocabulary: Vocabulary) -> jobs.Initial | None:
+    """The vectors that --start_from names, of the words in common. Raises Problem where none fits."""
+    if not settings.start_from:
+        return None
+    there = encoder.load(settings.start_from)
+    width = there.vectors.shape[1]
+    if width != settings.word2vec.width:
+        raise UsageProblem(f"--start_from={settings.start_from} has vectors of {width}: set --word2vec.width={width}")
+    common = [(row, there.index[word]) for row, word in enumerate(vocabulary.words) if word in there.index]
+    if not common:
+        raise Problem(f"--start_from={settings.start_from}: no word in common with the corpus: is it the right one?")
+    here, rows = np.array(common, np.int32).T
+    return jobs.Initial(here, there.vectors[rows])
 
 
 def opened(

@@ -2,10 +2,12 @@
 import os
 import pathlib
 
+import jax
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("embeddings", "beartype.beartype")
+jax.config.update("jax_num_cpu_devices", 8)  # by configuration, not environment: commands that tests start have one
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,25 @@ def data() -> pathlib.Path:
     if not folder or not pathlib.Path(folder).is_dir():
         pytest.skip("EMBEDDINGS_DATA names no folder of data sets")
     return pathlib.Path(folder)
+
+
+_MATRIX = pytest.StashKey[dict]()
+
+
+@pytest.fixture(scope="session")
+def matrix(request) -> dict[tuple[str, str], float]:
+    """Deviations by (case, condition), printed when all tests are done."""
+    return request.config.stash.setdefault(_MATRIX, {})
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """Prints the invariance matrix."""
+    found = config.stash.get(_MATRIX, {})
+    if not found:
+        return
+    columns = list(dict.fromkeys(condition for _, condition in found))
+    terminalreporter.section("largest deviation from the run on one device")
+    terminalreporter.write_line("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
+    for case in dict.fromkeys(case for case, _ in found):
+        cells = (f"{found[case, c]:.0e}" if found.get((case, c)) else "0" if (case, c) in found else "-" for c in columns)
+        terminalreporter.write_line(f"| {case} | " + " | ".join(cells) + " |")

@@ -1,5 +1,6 @@
 """The door of every command, mostly as a person meets it: in a process of its own."""
 import errno
+import importlib
 import os
 import re
 import runpy
@@ -149,12 +150,13 @@ def test_help_is_grouped_by_part_and_fits(width):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_each_command_shows_all_its_flags(name, monkeypatch, capsys):
+def test_help_of_each_command_shows_all_its_flags(name, monkeypatch):
     called = []
     monkeypatch.setattr(command, "run", lambda *arguments, **_: called.append(arguments))
     monkeypatch.delitem(sys.modules, f"embeddings.{name}", raising=False)
     runpy.run_module(f"embeddings.{name}", run_name="__main__")
-    (main, cls, *_), = called
+    (main, ran, *_), = called
+    cls = getattr(importlib.import_module(f"embeddings.{name}"), ran.__name__)
     done = subprocess.run([sys.executable, "-m", f"embeddings.{name}", "--help"], capture_output=True, text=True,
                           cwd=ROOT, env=environment(ROOT), timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -107,6 +107,7 @@ def test_positional_words_are_kept_where_they_are_declared():
     given, words, names = flags.parse(["king", "-", "man", "--seed", "3", "+", "--", "--woman"], Experiment, "WORD...")
     assert (given.seed, words, names) == (3, ["king", "-", "man", "+", "--woman"], {"seed"})
     assert "write --text.lower=false" in refusal("--text.lower", "false", positional="WORD...")
+    assert "go after --" in refusal("king", "-man", positional="WORD...")
     assert flags.parse(["--text.lower", "king"], Experiment, "WORD...")[1] == ["king"]
 
 
@@ -212,7 +213,7 @@ def test_an_experiment_made_in_python_is_held_to_the_same_bounds():
 
 def test_what_decides_the_result_is_told_from_what_does_not():
     first = Experiment()
-    same = flags.parse(["--run=x", "--mesh.fsdp=2", "--log.every=9", "--evaluate.every=3", "--checkpoint.keep=5",
+    same = flags.parse(["--run=x", "--mesh.fsdp=2", "--log.seconds=9", "--evaluate.every=3", "--checkpoint.keep=5",
                         "--processes.coordinator=auto"], Experiment)[0]
     other = flags.parse(["--seed=1", "--optimizer.learning_rate=0.1"], Experiment)[0]
     assert experiment.fingerprint(first) == experiment.fingerprint(same) != experiment.fingerprint(other)

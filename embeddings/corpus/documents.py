@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from embeddings import experiment
-from embeddings.corpus import known, python_docs, readers
+from embeddings.corpus import known, python_docs, readers, streams
 from embeddings.problems import Problem, UsageProblem
 from embeddings.spelling import suggestion
 
-BLOCK = readers.PIECE
 _AHEAD = 2
 _MARKUP = re.compile(rb"\n<(?:doc [^\n]*|/doc)>[ \t\r]*(?=\n)")
 
@@ -31,6 +30,10 @@ class Source:
     field: tuple[str, ...] = ("text",)
     invalid_utf8: str = "error"
     kind: str = ""
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        return f"{self.files[0]}{more}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +62,8 @@ def find(
 
     Known corpora are looked for below `data`, then in `cache`, then downloaded into it (`progress` is called with what,
     bytes done, bytes in all). A name wins over a file of that name: write `./name` for the file. Raises Problem for
-    what is missing, empty or not text, UsageProblem for an unknown name or setting.
+    what is missing, empty or not text, UsageProblem for an unknown name.
     """
-    if text.invalid_utf8 not in ("error", "replace"):
-        raise UsageProblem(f"--text.invalid_utf8={text.invalid_utf8}: there are error and replace")
     settings = {"field": text.field, "invalid_utf8": text.invalid_utf8}
     if corpus == "python_docs":
         default = text.field == experiment.Text().field
@@ -85,10 +86,11 @@ def blocks(source: Source, readers_at_once: int = 4) -> Iterator[Block]:
     first = None
     for piece in _ahead(source, readers_at_once):
         first = first or piece.file
-        text = _MARKUP.sub(b"", b"\n" + piece.text)[1:] if b"doc>" in piece.text or b"<doc " in piece.text else piece.text
+        marked = b"<doc " in piece.text or b"</doc>" in piece.text
+        text = _MARKUP.sub(b"", b"\n" + piece.text)[1:] if marked else piece.text
         parts.append(text)
         size, replaced, read = size + len(text), replaced + piece.replaced, read + piece.read
-        if size >= BLOCK // 2:
+        if size >= streams.PIECE // 2:
             yield Block(b"".join(parts), first, replaced, read)
             parts, size, replaced, first = [], 0, 0, None
     if size or replaced:
@@ -97,9 +99,11 @@ def blocks(source: Source, readers_at_once: int = 4) -> Iterator[Block]:
 
 def _files(corpus: str) -> tuple[Path, ...]:
     """The files that a path or glob stands for. Raises Problem where there are none."""
+    if not corpus:
+        raise UsageProblem("--corpus is empty; name a file, a folder, a glob or a known corpus")
     path = Path(corpus)
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and readers.known(p) and not _hidden(p, path))
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and readers.is_read(p) and not _hidden(p, path))
         if not inside:
             raise Problem(
                 f"{path}: no {' '.join(readers.SUFFIXES)} file in this folder; name files of other suffixes by a glob"
@@ -110,14 +114,13 @@ def _files(corpus: str) -> tuple[Path, ...]:
     if glob.has_magic(corpus):
         matches = sorted(Path(p) for p in glob.glob(corpus, recursive=True) if os.path.isfile(p))
         if not matches:
-            raise Problem(f"--corpus={corpus}: no file matches this glob")
+            raise Problem(f"--corpus={corpus}: no file matches this glob; correct it")
         return tuple(readers.checked(p) for p in matches)
-    if corpus and not path.suffix and os.sep not in corpus:
+    if not path.suffix and os.sep not in corpus:
         names = [*known.CORPORA, "python_docs"]
-        raise UsageProblem(
-            f"--corpus={corpus}: no such file, and no known corpus ({', '.join(sorted(names))}){suggestion(corpus, names)}"
-        )
-    raise Problem(f"--corpus={corpus}: there is no such file or folder" if corpus else "--corpus is empty: name a corpus")
+        names.sort()
+        raise UsageProblem(f"--corpus={corpus}: no file, and none of {', '.join(names)}{suggestion(corpus, names)}")
+    raise Problem(f"--corpus={corpus}: there is no such file or folder; correct the path")
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -1,36 +1,29 @@
 """Corpora by name: where their files are published, and the digest that shows that they arrived whole.
 
-Looked for below the data folder, then in the cache, then downloaded: with resume, checked, under its name only when
-whole. A file made of many published ones is checked by the digest of what they are joined to.
+Looked for below the data folder, then in the cache, then downloaded. A corpus made of many published files is checked
+by the digest of what they are joined to.
 """
 import dataclasses
-import hashlib
-import http.client
-import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from embeddings.problems import Problem
+from embeddings.corpus.downloads import check, download
 
-Progress = Callable[[str, int, int], None]
-TIMEOUT = 60.0
-"""Seconds without a byte from the server after which a download is given up."""
 _GITHUB = "https://raw.githubusercontent.com"
 _WIKI = f"{_GITHUB}/Vibhas-hs-edu/WikiTasks/52b1f163137bc40b0f67cbf129d5dab4f6fd5901/text/AA"
 _NOVELS = f"{_GITHUB}/computationalstylistics/100_english_novels/143e601875d70e195f2cc5ebd8b034609271194d/corpus"
 _WIKITEXT = f"{_GITHUB}/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/word_language_model/data/wikitext-2"
 _NLTK = f"{_GITHUB}/nltk/nltk_data/5db857e6f7df11eabb5e5665836db9ec8df07e28/packages/corpora"
 _NOVEL_NAMES = (  # every third of the hundred
-    "Anon_Clara_1864 Barclay_Rosary_1909 Bennet_Imperial_1930 Blackmore_Springhaven_1887 Braddon_Quest_1871 "
-    "Burnett_Princess_1905 Cbronte_Villette_1853 Chesterton_Thursday_1908 Conrad_Rover_1923 Corelli_Satan_1895 "
-    "Dickens_Oliver_1839 Doyle_Micah_1889 Eliot_Felix_1866 Ford_Soldier_1915 Forster_View_1908 Galsworthy_Saints_1919 "
-    "Gaskell_Wives_1865 Gissing_Women_1893 Haggard_Sheallan_1921 Hardy_Tess_1891 James_Tragic_1890 Kipling_Light_1891 "
-    "Lawrence_Women_1920 Lee_Penelope_1903 Lytton_What_1858 Meredith_Richmond_1871 Morris_Wood_1894 "
-    "Schreiner_Undine_1929 Stevenson_Treasure_1883 Thackeray_Virginians_1859 Trollope_Warden_1855 Ward_Milly_1881 "
-    "Wcollins_Woman_1860 Woolf_Years_1937"
-).split()
+    "Anon_Clara_1864", "Barclay_Rosary_1909", "Bennet_Imperial_1930", "Blackmore_Springhaven_1887",
+    "Braddon_Quest_1871", "Burnett_Princess_1905", "Cbronte_Villette_1853", "Chesterton_Thursday_1908",
+    "Conrad_Rover_1923", "Corelli_Satan_1895", "Dickens_Oliver_1839", "Doyle_Micah_1889", "Eliot_Felix_1866",
+    "Ford_Soldier_1915", "Forster_View_1908", "Galsworthy_Saints_1919", "Gaskell_Wives_1865", "Gissing_Women_1893",
+    "Haggard_Sheallan_1921", "Hardy_Tess_1891", "James_Tragic_1890", "Kipling_Light_1891", "Lawrence_Women_1920",
+    "Lee_Penelope_1903", "Lytton_What_1858", "Meredith_Richmond_1871", "Morris_Wood_1894", "Schreiner_Undine_1929",
+    "Stevenson_Treasure_1883", "Thackeray_Virginians_1859", "Trollope_Warden_1855", "Ward_Milly_1881",
+    "Wcollins_Woman_1860", "Woolf_Years_1937",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +39,9 @@ class Given:
 class Known:
     """A corpus that is one file when downloaded.
 
-    `file` is its name in the cache, `bytes` its size (0: not published), `digest` its checksum as algorithm:hexadecimal;
-    `urls` are the published files that it is, or is joined from; `given` is the same text in the data folder, if there.
-    `joined` says how parts are joined: empty, byte for byte; novels, each in a `<doc>` with newlines of one byte.
-    `kind` is what documents are read as.
+    `file` is its name in the cache, `bytes` its size (0: not published), `digest` its checksum as
+    algorithm:hexadecimal; `urls` are the published files that it is, or is joined from, by `joined` (see
+    downloads.download); `given` is the same text in the data folder, if it is there; `kind` is how it is read.
     """
 
     file: str
@@ -57,8 +49,13 @@ class Known:
     digest: str
     urls: tuple[str, ...]
     given: Given | None = None
-    joined: str = ""
+    joined: Callable[[str, bytes], bytes] | None = None
     kind: str = ""
+
+
+def _document(name: str, text: bytes) -> bytes:
+    """A published file in a WikiExtractor `<doc>`, its lines ended by one byte."""
+    return b'<doc file="%s">\n%s\n</doc>\n' % (name.encode(), text.replace(b"\r\n", b"\n"))
 
 
 CORPORA = {
@@ -133,121 +130,27 @@ CORPORA = {
             7_859_436,
             "cfc5984bc7b350e1a5345921aefbb11f150dbf039d64b6967e681e6155956c1d",
         ),
-        joined="novels",
+        joined=_document,
     ),
 }
 
 
-def locate(name: str, data: Path | None, cache: Path, progress: Progress | None = None) -> tuple[Path, ...]:
+def locate(
+    name: str, data: Path | None, cache: Path, progress: Callable[[str, int, int], None] | None = None
+) -> tuple[Path, ...]:
     """The files of a known corpus, checked: below `data`, else in `cache`, else downloaded into `cache`.
 
-    Raises Problem where a file is damaged or can't be had; the message names the URL and the place.
+    `progress` is called with the file's name, bytes done and bytes in all (0: not known). Raises Problem where a file
+    is damaged or can't be had; the message names the URL and the place.
     """
     corpus = CORPORA[name]
     if data and corpus.given and (given := data / corpus.given.path).exists():
-        _check(given, corpus.given.bytes, f"sha256:{corpus.given.sha256}", "restore it from its source")
+        check(given, corpus.given.bytes, f"sha256:{corpus.given.sha256}", "restore it from its source")
         return (given,)
     path = cache / corpus.file
     if path.exists():
-        _check(path, corpus.bytes, corpus.digest, "delete it: it is downloaded again")
+        check(path, corpus.bytes, corpus.digest, "delete it: it is downloaded again")
     else:
-        download(corpus, path, progress)
+        report = progress and (lambda done: progress(corpus.file, done, corpus.bytes))
+        download(corpus.urls, path, corpus.bytes, corpus.digest, corpus.joined, report)
     return (path,)
-
-
-def download(corpus: Known, path: Path, progress: Progress | None = None) -> None:
-    """Downloads a corpus to `path`, going on where an earlier try was cut off.
-
-    `progress` is called with the file's name, bytes done and bytes in all (0: not known). What has arrived so far is
-    kept in `path` + ".parts". Raises Problem where there is no network or the digest is another.
-    """
-    parts = path.with_name(path.name + ".parts")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-        done = 0
-        for number, url in enumerate(corpus.urls):
-            part = parts / f"{number:03d}"
-            if not part.exists():
-                _fetch(url, part, path, lambda size, done=done: _tell(progress, corpus, done + size))
-            done += part.stat().st_size
-        whole = parts / "whole"
-        _join(corpus, [parts / f"{number:03d}" for number in range(len(corpus.urls))], whole)
-        try:
-            _check(whole, corpus.bytes, corpus.digest, "", shown=f"{path} as downloaded from {corpus.urls[0]}")
-        except Problem:
-            shutil.rmtree(parts)
-            raise
-        whole.replace(path)
-        shutil.rmtree(parts, ignore_errors=True)
-    except OSError as error:
-        raise Problem(f"{path}: cannot be written: {error.strerror or error}; free space or choose another cache") from None
-
-
-def _tell(progress: Progress | None, corpus: Known, done: int) -> None:
-    if progress:
-        progress(corpus.file, done, corpus.bytes)
-
-
-def _fetch(url: str, part: Path, path: Path, arrived: Callable[[int], None]) -> None:
-    """One URL to a file, through `part`.incomplete, from where that ends."""
-    incomplete = part.with_name(part.name + ".incomplete")
-    start = incomplete.stat().st_size if incomplete.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    hint = f"look after the network and run again, or put the corpus at {path}"
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # everything had arrived, or more than there is
-            error.close()
-            incomplete.unlink()
-            return _fetch(url, part, path, arrived)
-        raise Problem(f"{url}: the server answers {error.code} {error.reason}; {hint}") from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise Problem(f"{url}: cannot be reached ({getattr(error, 'reason', error)}); {hint}") from None
-    with response, incomplete.open("ab" if start and response.status == 206 else "wb") as file:
-        size = file.tell()
-        expected = size + int(response.headers.get("Content-Length", 0))
-        while chunk := _receive(response, url, hint):
-            file.write(chunk)
-            size += len(chunk)
-            arrived(size)
-    if size < expected:
-        raise Problem(f"{url}: cut off after {size} of {expected} bytes; run again to go on from there")
-    incomplete.rename(part)
-
-
-def _receive(response: http.client.HTTPResponse, url: str, hint: str) -> bytes:
-    try:
-        return response.read(1 << 18)
-    except (OSError, http.client.HTTPException) as error:
-        raise Problem(f"{url}: the connection broke ({error or type(error).__name__}); {hint}") from None
-
-
-def _join(corpus: Known, parts: list[Path], whole: Path) -> None:
-    """Published files to the corpus's one file."""
-    if len(parts) == 1 and not corpus.joined:
-        parts[0].rename(whole)
-        return
-    with whole.open("wb") as file:
-        for url, part in zip(corpus.urls, parts, strict=True):
-            text = part.read_bytes()
-            if corpus.joined == "novels":
-                name = url.rpartition("/")[2].encode()
-                text = b'<doc file="%s">\n%s\n</doc>\n' % (name, text.replace(b"\r\n", b"\n"))
-            file.write(text)
-
-
-def _check(path: Path, size: int, digest: str, remedy: str, shown: str = "") -> None:
-    """Raises Problem where a file isn't of this size (0: any) and digest."""
-    algorithm, _, expected = digest.partition(":")
-    shown, remedy = shown or str(path), remedy and f"; {remedy}"
-    try:
-        found = path.stat().st_size
-        if size and found != size:
-            raise Problem(f"{shown}: {found} bytes where {size} are expected{remedy}")
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, algorithm).hexdigest()
-    except OSError as error:
-        raise Problem(f"{path}: cannot be read: {error.strerror}") from None
-    if actual != expected:
-        raise Problem(f"{shown}: {algorithm} is {actual} where {expected} is expected{remedy}")

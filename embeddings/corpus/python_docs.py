@@ -22,7 +22,6 @@ import os
 import platform
 import re
 import sysconfig
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from embeddings import files
 from embeddings.problems import Problem
 
 PACKAGES = {
@@ -56,7 +56,7 @@ _SIGNATURE = re.compile(r"[\w.]+\(.*\)( *-> *.+)?", re.DOTALL)
 _TEXT_SIGNATURE = re.compile(r"\w+\([^\n]*\)\n--\n\n")
 _RULE = re.compile(r"[^\w\s]{3,}")
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_BRANCHES = (ast.If, ast.Try, ast.With, ast.For)
+_BRANCHES = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For)
 
 
 class Record(NamedTuple):
@@ -102,23 +102,26 @@ def collect(cache: Path) -> Path:
         pass
     broken: list[str] = []
     kept = list(distinct(records(broken)))
-    lines = "".join(json.dumps(record._asdict(), ensure_ascii=False) + "\n" for record in kept)
-    content = lines.encode("utf-8", "replace")
-    sha256 = hashlib.sha256(content).hexdigest()
+    text = "".join(json.dumps(record._asdict(), ensure_ascii=False) + "\n" for record in kept)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
     path = cache / f"python_docs-{sha256[:16]}.jsonl"
-    counts = {"records": collections.Counter(record.package for record in kept), "words": collections.Counter()}
+    count = {"records": collections.Counter(), "words": collections.Counter()}
     for record in kept:
-        counts["words"][record.package] += len(words(record))
-    facts = {"file": path.name, "sha256": sha256, "versions": made_by, **counts, "unreadable": broken}
-    _write(path, content)
-    _write(sidecar, json.dumps(facts, indent=1).encode())
+        count["records"][record.package] += 1
+        count["words"][record.package] += len(words(record))
+    facts = {"file": path.name, "sha256": sha256, "versions": made_by, **count, "unreadable": broken}
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        files.write_whole(path, text)
+        files.write_whole(sidecar, json.dumps(facts, indent=1) + "\n")
+    except OSError as error:
+        raise Problem(f"{cache}: the corpus cannot be written there: {error.strerror}; name another folder") from None
     return path
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """What names the content: SHA-256 of the file's bytes, in hexadecimal."""
+    return files.sha256(path)
 
 
 def words(record: Record) -> list[str]:
@@ -174,8 +177,10 @@ def documented(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
             case ast.Assign([ast.Name("__doc__")], ast.Constant(str(text))):
                 yield module, text
             case ast.Assign([ast.Name("topics")], ast.Dict(keys, values)) if module == "pydoc_data.topics":
-                for name, text in zip(keys, values, strict=True):
-                    yield f"{module}.{ast.literal_eval(name)}", ast.literal_eval(text)
+                for pair in zip(keys, values, strict=True):
+                    match pair:
+                        case ast.Constant(str(name)), ast.Constant(str(text)):
+                            yield f"{module}.{name}", text
 
 
 def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
@@ -194,18 +199,22 @@ def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 def _add_newdoc(module: str, arguments: list[ast.expr]) -> Iterator[tuple[str, str]]:
     """Text of C functions: add_newdoc([place,] name, text | (member, text) | [(member, text), ...])."""
     try:
-        *names, text = (ast.literal_eval(argument) for argument in arguments)
-    except ValueError:
+        *names, text = map(ast.literal_eval, arguments)
+    except ValueError:  # a text that is put together when the module runs
         return
     if len(names) == 1:
         names = [module, *names]
-    for member in text if isinstance(text, list) else [text]:
-        more, words_ = ([], member) if isinstance(member, str) else (list(member[:1]), member[1])
-        yield ".".join(names + more), words_
+    for part in text if isinstance(text, list) else [text]:
+        match part:
+            case str():
+                yield ".".join(names), part
+            case (str(member), str(about)):
+                yield ".".join((*names, member)), about
 
 
 def paragraphs(text: str) -> tuple[str, str]:
     """(summary, body) of a documentation string; a call signature that leads it goes to the body."""
+    text = text.encode("utf-8", "replace").decode()  # an escape may stand for half a surrogate pair
     text = _TEXT_SIGNATURE.sub("", inspect.cleandoc(text))
     first, *rest = re.split(r"\n\s*\n", text.strip(), maxsplit=1)
     signature = ""
@@ -237,19 +246,3 @@ def shingle_hashes(ids: np.ndarray) -> np.ndarray:
     powers = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], np.uint64)
     return (runs * powers).sum(axis=1, dtype=np.uint64)
 
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the content under its name, or nothing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".python_docs-", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise Problem(f"{path.parent}: the corpus cannot be written there: {error.strerror}") from None

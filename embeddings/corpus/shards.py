@@ -8,37 +8,24 @@ endian. A line doesn't cross from one shard to the next.
 import contextlib
 import dataclasses
 import functools
-import fcntl
 import hashlib
-import itertools
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Int32
 
 from embeddings import experiment
-from embeddings.corpus import documents
+from embeddings.corpus import documents, writing
 from embeddings.corpus.documents import Source
-from embeddings.corpus.vocabulary import Counter, Numbered, Vocabulary, in_order, numbered
+from embeddings.corpus.vocabulary import Counter, Vocabulary, in_order, numbered
 from embeddings.problems import Problem
 from embeddings.tokenizers.words import Words
 
 Progress = Callable[[str, int, int], None]
-FORMAT = 1
-SHARD = 64 << 20
-"""Ids a shard, about."""
 _HASHED = 64 << 20
-_TOGETHER = 8
-_MANIFEST = "manifest.json"
-_VOCABULARY = "vocabulary.tsv"
+"""Bytes of a file that one thread hashes at a time."""
 
 
 class TokenShards:
@@ -52,7 +39,7 @@ class TokenShards:
     def __init__(self, folder: Path):
         self.folder = folder
         try:
-            manifest = json.loads((folder / _MANIFEST).read_bytes())
+            manifest = json.loads((folder / writing.MANIFEST).read_bytes())
             shards = [(int(tokens), int(lines)) for tokens, lines in manifest["shards"]]
             self.words, self.replaced, self.note = manifest["words"], manifest["replaced"], manifest["note"]
             self._ids = [_mapped(folder / f"ids-{n:05d}", tokens) for n, (tokens, _) in enumerate(shards)]
@@ -66,7 +53,10 @@ class TokenShards:
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """The vocabulary that the ids number. Raises Problem where its file is damaged."""
-        return dataclasses.replace(Vocabulary.load(self.folder / _VOCABULARY), note=self.note)
+        try:
+            return dataclasses.replace(Vocabulary.load(self.folder / writing.VOCABULARY), note=self.note)
+        except Problem as problem:
+            raise Problem(f"{self.folder}: damaged ({problem}); delete this folder: it is made again") from None
 
     def read(self, start: int, stop: int) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "n"]]:
         """Ids of the tokens start <= t < stop, and the line of each, counted from 0 at the first one's.
@@ -116,11 +106,11 @@ def prepare(
     settings = {"vocabulary": dataclasses.asdict(vocabulary_config)}
     folder = cache / f"tokens-{_key(source, words, settings, progress, workers)}"
     if not folder.exists():
-        with _written(folder) as part:
+        with writing.written(folder) as part:
             counter = Counter()
-            spilled = _spill(numbered(_reported(source, progress), words, workers), counter, part)
-            vocabulary = counter.vocabulary(vocabulary_config)
-            _write(part, _spilled(part, spilled, progress), vocabulary, workers)
+            spilled = writing.spill(numbered(_reported(source, progress), words, workers), counter, part)
+            vocabulary = counter.vocabulary(vocabulary_config, str(source))
+            writing.write(part, writing.spilled(part, spilled, progress), vocabulary, workers)
     shards = TokenShards(folder)
     return shards.vocabulary, shards
 
@@ -137,8 +127,8 @@ def build(
     digest = hashlib.sha256("\n".join(vocabulary.words).encode()).hexdigest()
     folder = cache / f"tokens-{_key(source, words, {'words': digest}, progress, workers)}"
     if not folder.exists():
-        with _written(folder) as part:
-            _write(part, numbered(_reported(source, progress), words, workers), vocabulary, workers)
+        with writing.written(folder) as part:
+            writing.write(part, numbered(_reported(source, progress), words, workers), vocabulary, workers)
     return TokenShards(folder)
 
 
@@ -165,7 +155,7 @@ def _key(source: Source, words: Words, settings: dict, progress: Progress | None
         if progress:
             progress("checking the corpus", done, total)
     described = {
-        "format": FORMAT,
+        "format": writing.FORMAT,
         "content": whole.hexdigest(),
         "files": [["".join(file.suffixes[-2:]), _size(file)] for file in source.files],
         "source": [source.field, source.invalid_utf8, source.kind],
@@ -195,149 +185,3 @@ def _reported(source: Source, progress: Progress | None) -> Iterator[documents.B
         yield block
         if progress:
             progress("reading the corpus", block.read, total)
-
-
-@contextlib.contextmanager
-def _written(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its name when the block ends well, and is removed otherwise.
-
-    A process that was killed leaves its folder; it is removed by the next one, which sees that nobody holds its lock.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            for left in folder.parent.glob(".tokens-*.part"):
-                _remove_if_left(left)
-            part = Path(tempfile.mkdtemp(".part", f".{folder.name}-", folder.parent))
-            stack.callback(shutil.rmtree, part, ignore_errors=True)
-            lock = stack.enter_context((part / "lock").open("wb"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            part.chmod(0o755)
-            yield part
-            (part / "lock").unlink()
-            _rename(part, folder)
-        except OSError as error:
-            place = f"{error.filename or folder.parent}"
-            raise Problem(
-                f"{place}: cannot be written: {error.strerror or error}; free space there or choose another cache folder"
-            ) from None
-
-
-def _rename(part: Path, folder: Path) -> None:
-    try:
-        part.rename(folder)
-    except OSError:
-        if not (folder / _MANIFEST).exists():
-            raise
-
-
-def _remove_if_left(part: Path) -> None:
-    with contextlib.suppress(OSError), (part / "lock").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _spill(stream: Iterable[Numbered], counter: Counter, part: Path) -> list[int]:
-    """Counts numbered blocks and puts them on disk, a few to a file; returns the bytes of text read by then, a file."""
-    read = []
-    stream = iter(stream)
-    while together := list(itertools.islice(stream, _TOGETHER)):
-        with (part / f"spill-{len(read):05d}").open("wb") as file:
-            for item in together:
-                counter.add(item)
-                _dump(item, file)
-        read.append(together[-1].block.read)
-    return read
-
-
-def _dump(item: Numbered, file: BinaryIO) -> None:
-    """One numbered block as arrays; the distinct words as their UTF-8 bytes and offsets."""
-    distinct = pa.concat_arrays([item.distinct])
-    offsets = np.frombuffer(distinct.buffers()[1], np.int32, len(distinct) + 1, 4 * distinct.offset)
-    text = np.frombuffer(distinct.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-    for array in (offsets - offsets[0], text, item.numbers, item.starts.astype(np.int32), np.array(item.block.replaced)):
-        np.save(file, array, allow_pickle=False)
-
-
-def _spilled(part: Path, read: list[int], progress: Progress | None) -> Iterator[Numbered]:
-    """The numbered blocks on disk; a file is removed when it was read."""
-    for number, done in enumerate(read):
-        path = part / f"spill-{number:05d}"
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while file.tell() < size:
-                offsets, text, numbers, starts, replaced = (np.load(file, allow_pickle=False) for _ in range(5))
-                distinct = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
-                block = documents.Block(b"", path, int(replaced), done)
-                yield Numbered(distinct, numbers, starts.astype(np.int64), block)
-        path.unlink()
-        if progress:
-            progress("numbering the words", done, read[-1])
-
-
-def _write(part: Path, stream: Iterable[Numbered], vocabulary: Vocabulary, workers: int | None) -> None:
-    """Shards, vocabulary and manifest into a folder."""
-    value_set = pa.array(vocabulary.words, pa.string())
-
-    def identify(together: list[Numbered]) -> list[tuple[np.ndarray, np.ndarray, Numbered]]:
-        distinct = pa.concat_arrays([item.distinct for item in together])
-        ids = pc.index_in(distinct, value_set).fill_null(-1).to_numpy()
-        splits = np.cumsum([len(item.distinct) for item in together])[:-1]
-        return [(*_kept(table, item), item) for table, item in zip(np.split(ids, splits), together, strict=True)]
-
-    stream = iter(stream)
-    groups = iter(lambda: list(itertools.islice(stream, _TOGETHER)), [])
-    writer = _Writer(part)
-    words = replaced = 0
-    for group in in_order(identify, groups, workers):
-        for ids, starts, item in group:
-            writer.add(ids, starts)
-            words += len(item.numbers)
-            replaced += item.block.replaced
-    shards = writer.close()
-    if not words:
-        raise Problem("the corpus holds no words; look at what --corpus names, and at --text.tokenizer")
-    vocabulary.save(part / _VOCABULARY)
-    manifest = {"format": FORMAT, "shards": shards, "words": words, "replaced": replaced, "note": vocabulary.note}
-    with (part / _MANIFEST).open("w") as file:
-        json.dump(manifest, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _kept(table: np.ndarray, item: Numbered) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a block's words without those outside the vocabulary (-1), and where the lines that are left start."""
-    ids = table[item.numbers]
-    kept = ids >= 0
-    before = np.zeros(len(ids) + 1, np.int32)
-    np.cumsum(kept, out=before[1:])
-    starts = before[item.starts]
-    return ids[kept], starts[:-1][np.diff(starts) > 0]
-
-
-class _Writer:
-    """Appends ids and line starts to shards of about SHARD ids."""
-
-    def __init__(self, part: Path):
-        self._part = part
-        self._sizes: list[list[int]] = []
-        self._files: list[BinaryIO] = []
-
-    def add(self, ids: np.ndarray, starts: np.ndarray) -> None:
-        if not self._files or self._sizes[-1][0] >= SHARD:
-            self.close()
-            name = f"-{len(self._sizes):05d}"
-            self._files = [(self._part / (kind + name)).open("wb") for kind in ("ids", "lines")]
-            self._sizes.append([0, 0])
-        tokens, lines = self._sizes[-1]
-        self._files[0].write(ids.astype("<i4", copy=False).data)
-        self._files[1].write((starts + tokens).astype("<i4", copy=False).data)
-        self._sizes[-1] = [tokens + len(ids), lines + len(starts)]
-
-    def close(self) -> list[list[int]]:
-        for file in self._files:
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        self._files = []
-        return self._sizes

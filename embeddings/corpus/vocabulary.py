@@ -23,6 +23,8 @@ from embeddings.tokenizers.words import Words
 
 LIMIT = 20_000_000
 """Distinct words counted at once; beyond it the rarest are forgotten."""
+MERGED = 1 << 21
+"""Words of blocks, distinct within each, that are added up at once."""
 _BYTES_A_WORD = 64
 _HEADER = "# words read: "
 
@@ -88,7 +90,7 @@ def _is_number(text: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Numbered:
-    """A block's words: the distinct ones, for each word which of them it is [n], and where each line starts [lines + 1].
+    """A block's words: the distinct ones, which of them each word is [n], and where each line starts [lines + 1].
 
     `block` has no text any more.
     """
@@ -113,14 +115,14 @@ def numbered(blocks: Iterable[Block], words: Words, workers: int | None = None) 
 
 
 def in_order(work: Callable, items: Iterable, workers: int | None = None) -> Iterator:
-    """What `work` makes of each item, in their order, by threads; no more than two items a thread wait at a time."""
+    """What `work` makes of each item, in order, by threads; at most one item more than threads is under way."""
     workers = workers or os.cpu_count() or 1
     waiting: collections.deque[concurrent.futures.Future] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * workers:
+                if len(waiting) > workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -149,7 +151,7 @@ class Counter:
         word = block.distinct.cast(pa.large_string())
         self._new.append(pa.table({"word": word, "count": pa.array(counts, pa.int64())}))
         self.total += len(block.numbers)
-        if sum(len(table) for table in self._new) > max(1 << 21, len(self._held)):
+        if sum(len(table) for table in self._new) > max(MERGED, len(self._held)):
             self._merge()
 
     def _merge(self) -> None:
@@ -160,16 +162,19 @@ class Counter:
             self.forgotten += 1
             self._held = self._held.filter(pc.greater(self._held["count"], self.forgotten))
 
-    def vocabulary(self, config: experiment.Vocabulary) -> Vocabulary:
-        """The words seen often enough. Raises Problem where these are fewer than two, with the counts there are."""
+    def vocabulary(self, config: experiment.Vocabulary, corpus: str = "the corpus") -> Vocabulary:
+        """The words seen often enough. Raises Problem where these are fewer than two, with the counts there are.
+
+        `corpus` is what a message calls the text.
+        """
         self._merge()
         if not self.total:
-            raise Problem("the corpus holds no words; look at what --corpus names, and at --text.tokenizer")
+            raise Problem(f"{corpus}: no words in it; name another --corpus, or another --text.tokenizer")
         kept = self._held.filter(pc.greater_equal(self._held["count"], config.min_count))
         kept = kept.take(pc.sort_indices(kept, [("count", "descending"), ("word", "ascending")]))
         kept = kept.slice(0, config.max_size or None)
         if len(kept) < 2:
-            raise Problem(_too_few(self._held, self.total, config))
+            raise Problem(_too_few(self._held, self.total, config, corpus))
         note = ""
         if self.forgotten:
             lost = self.forgotten * (self.forgotten + 1) // 2
@@ -180,19 +185,16 @@ class Counter:
         return Vocabulary(tuple(kept["word"].to_pylist()), kept["count"].to_numpy(), self.total, note)
 
 
-def _too_few(held: pa.Table, total: int, config: experiment.Vocabulary) -> str:
+def _too_few(held: pa.Table, total: int, config: experiment.Vocabulary, corpus: str) -> str:
     """Why there are fewer than two words, and what would help."""
     distinct, most = len(held), pc.max(held["count"]).as_py() or 0
-    says = f"the corpus holds {total} words, {distinct} distinct, the most frequent {most} times"
+    says = f"{corpus}: {total} words, {distinct} distinct, the most frequent {most} times"
     if distinct < 2:
-        return f"{says}; a vocabulary needs two: give more text by --corpus"
+        return f"{says}; a vocabulary needs two distinct words: give more text by --corpus"
     if config.max_size == 1:
         return f"{says}; a vocabulary needs two: raise --vocabulary.max_size=1"
     second = int(np.sort(held["count"].to_numpy())[-2])
-    return (
-        f"{says}; fewer than two are left by --vocabulary.min_count={config.min_count}: lower it to {second} or less, "
-        "or give more text"
-    )
+    return f"{says}; a vocabulary needs two: lower --vocabulary.min_count={config.min_count} to {second} or less"
 
 
 def count(
@@ -202,7 +204,10 @@ def count(
     workers: int | None = None,
     limit: int = LIMIT,
 ) -> Vocabulary:
-    """The vocabulary of a corpus, by `workers` threads (None: one a core). Raises Problem where it has under two words."""
+    """The vocabulary of a corpus, by `workers` threads (None: one a core).
+
+    Raises Problem where fewer than two words are left, with the counts there are.
+    """
     counter = Counter(limit)
     for block in numbered(blocks, words, workers):
         counter.add(block)

@@ -179,7 +179,7 @@ def answers(
 ) -> Int32[np.ndarray, "Q"]:
     """The row that answers each question of rows a, b, c; of equal scores the lower; -1 where no candidate is left.
 
-    `first` is the row of the first word of the same form (see first_rows): a candidate of the form of a, b or c is none.
+    `first` is the row of the first word of the same form (see first_rows). Words of the form of a, b or c don't answer.
     Each word's cosines with a chunk of candidates are computed once, whatever the number of questions it stands in.
     """
     if method not in METHODS:
@@ -220,7 +220,8 @@ def _better(
         cosines = (cosines + 1) / 2
 
     def best_of(question: tuple[Array, Array]) -> tuple[Array, Array]:
-        (a, b, c), barred = cosines[question[0]], question[1]
+        a, b, c = (cosines[place] for place in question[0])
+        barred = question[1]
         scores = b - a + c if method == "3CosAdd" else b * c / (a + epsilon)
         allowed = (form >= 0) & (form != barred[0]) & (form != barred[1]) & (form != barred[2])
         scores = jnp.where(allowed, scores, -jnp.inf)

@@ -1,6 +1,10 @@
 """Results as tables that people read: aligned text for a terminal, Markdown for a page."""
 import dataclasses
-from typing import Protocol
+
+
+class Percent(float):
+    """A share of 1 that is shown as a percentage."""
+
 
 Cell = str | int | float | None
 """What stands in a cell; None is shown as a dash."""
@@ -39,25 +43,18 @@ class Table:
         return [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
 
 
-class Result(Protocol):
-    """What an evaluation gives back."""
-
-    def rows(self) -> list[dict[str, Cell]]:
-        """One record a line of the result, the same keys for every kind of result: see KEYS."""
-
-    def scores(self) -> dict[str, float]:
-        """The numbers to follow through training, by name; what could not be computed is left out."""
-
-
 KEYS = ("set", "section", "method", "score", "correct", "covered", "total")
-"""Keys of a record: a test set, a section of it, how answers were found, the score (share correct, or Spearman's rho),
-questions answered rightly, questions or pairs whose words are all known, and all there are."""
+"""Keys of a record, the same for every kind of result: a test set, a section of it, how answers were found, the score
+(share correct, or Spearman's rho), questions answered rightly, questions or pairs whose words are all known, and all
+there are."""
 
 
 def shown(cell: Cell) -> str:
-    """A cell as text: shares and correlations with three digits after the point, thousands parted."""
+    """A cell as text: three digits after the point, one of percentages, thousands parted."""
     if cell is None or cell != cell:
         return "-"
+    if isinstance(cell, Percent):
+        return f"{100 * cell:.1f}"
     if isinstance(cell, float):
         return f"{cell:.3f}"
     return cell if isinstance(cell, str) else f"{cell:,}"

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import analogies, word_similarity
-from embeddings.evaluation.table import Cell, Result, Table
+from embeddings.evaluation.table import Cell, Percent, Table
 from embeddings.problems import Problem, UsageProblem
 
 TASKS = ("analogies", "similarity", "python_docs")
 GOOGLE = Path("analogy/questions-words.txt")
 PAIRS = Path("wordsim")
+Result = analogies.Result | word_similarity.Result
 PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
 
 
@@ -95,8 +96,8 @@ def table(results: Sequence[Result]) -> Table:
     for sections in zip(*(result.sections for result in results), strict=True):
         cells: list[Cell] = [sections[0].name, sections[0].total, sections[0].out_of_vocabulary]
         for section in sections:
-            cells += [section.correct, None if section.accuracy is None else f"{100 * section.accuracy:.1f}"]
+            cells += [section.correct, None if section.accuracy is None else Percent(section.accuracy)]
         lines.append(tuple(cells))
-    note = (f"Vocabulary: the {results[0].vocabulary:,} most frequent words, case ignored; % of the questions whose four "
-            "words are in it; a question's own words are no answers.")
+    note = (f"Vocabulary: the {results[0].vocabulary:,} most frequent words, case ignored; % of the questions whose "
+            "four words are in it; a question's own words are no answers.")
     return Table(results[0].set, tuple(columns), tuple(lines), (note,))

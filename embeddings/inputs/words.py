@@ -7,9 +7,8 @@ A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (
     noise     words drawn from counts ^ power
 
 Kept words are laid out in blocks of B consecutive centres with a halo of `window` words to each side, blocks in chunks
-(an update each). Positions jump by more than the window where a line ends, so that a single comparison,
-0 < |p_i - p_j| <= reach_i, knows the window, the line and the padding (whose positions are far from everything).
-Windows do not reach over the end of a span.
+(an update each). A centre is paired with the `left` words before it and the `right` words after it: its reach, cut where
+its line ends. Padding centres have 0 of both. Windows do not reach over the end of a span.
 
 Random numbers are raw words of numpy's Philox, the part of its stream that is promised never to change.
 
@@ -25,8 +24,6 @@ from jaxtyping import Array, Float, Int, Int32, Int64, UInt32, UInt64
 
 from embeddings.problems import UsageProblem
 
-_FAR = 1 << 30
-
 
 @runtime_checkable
 class Tokens(Protocol):
@@ -41,11 +38,11 @@ class Tokens(Protocol):
 
 
 class Chunk(NamedTuple):
-    """What one update reads. Padding centres have reach 0; padding words stand at far positions."""
+    """What one update reads. The words of a block are its halo, its B centres, its halo; padding is word 0."""
 
     ids: Int[Array, "K R"]
-    positions: Int[Array, "K R"]
-    reach: Int[Array, "K B"]
+    left: Int[Array, "K B"]
+    right: Int[Array, "K B"]
     negatives: Int[Array, "K N"]
 
 
@@ -53,8 +50,8 @@ class Batch(NamedTuple):
     """A span of the corpus as C chunks, of which the first `chunks` are filled."""
 
     ids: Int[Array, "C K R"]
-    positions: Int[Array, "C K R"]
-    reach: Int[Array, "C K B"]
+    left: Int[Array, "C K B"]
+    right: Int[Array, "C K B"]
     negatives: Int[Array, "C K N"]
     chunks: Int[Array, ""]
     words: Int[Array, ""]
@@ -110,46 +107,55 @@ class Batches:
         random = np.random.Philox(key=np.array([self.seed, n], np.uint64))
         kept = random.random_raw(-(-self.batch // 2)).view(np.uint32)[: len(ids)] <= self._keep[ids]
         ids, segments = ids[kept], segments[kept]
-        positions = np.arange(len(ids), dtype=np.int32)
-        positions[1:] += np.cumsum(segments[1:] != segments[:-1], dtype=np.int32) * np.int32(self.window)
         reach = random.random_raw(-(-self.batch // 4)).view(np.uint16)[: len(ids)].astype(np.int32)
-        reach = (reach * self.window >> 16) + 1
-        return self._lay_out(ids, positions, reach, random, stop - start)
+        left, right = neighbours((reach * self.window >> 16) + 1, segments)
+        return self._lay_out(ids, left, right, random, stop - start)
 
     def _lay_out(
         self,
         ids: Int32[np.ndarray, "n"],
-        positions: Int32[np.ndarray, "n"],
-        reach: Int32[np.ndarray, "n"],
+        left: Int32[np.ndarray, "n"],
+        right: Int32[np.ndarray, "n"],
         random: np.random.Philox,
         words: int,
     ) -> Batch:
         C, K = -(-self.batch // self.chunk), self.chunk // self.block
         padded = -(-K // self.multiple) * self.multiple
         filled = -(-len(ids) // self.chunk)
-        R, N = self.block + 2 * self.window, self.shared_negatives
 
-        def blocks(row: np.ndarray, halo: int, before: int, after: int) -> np.ndarray:
+        def blocks(row: np.ndarray, halo: int) -> np.ndarray:
             out = np.zeros((C, padded, self.block + 2 * halo), np.int32)
-            end = filled * self.chunk - len(row) + halo
-            row = np.pad(row, (halo, end), constant_values=(before, after))
             if filled:
+                row = np.pad(row, (halo, filled * self.chunk - len(row) + halo))
                 windows = np.lib.stride_tricks.sliding_window_view(row, out.shape[2])[:: self.block]
                 out[:filled, :K] = windows.reshape(filled, K, -1)
             return out
 
-        negatives = np.zeros((C, padded, N), np.int32)
-        negatives[:filled, :K] = draw(random.random_raw(filled * K * N), self._alias).reshape(filled, K, N)
-        batch = Batch(
-            blocks(ids, self.window, 0, 0),
-            blocks(positions, self.window, -_FAR, _FAR),
-            blocks(reach, 0, 0, 0),
+        negatives = np.zeros((C, padded, self.shared_negatives), np.int32)
+        drawn = draw(random.random_raw(filled * K * self.shared_negatives), self._alias)
+        negatives[:filled, :K] = drawn.reshape(filled, K, -1) if filled else 0
+        return Batch(
+            blocks(ids, self.window),
+            blocks(left, 0),
+            blocks(right, 0),
             negatives,
             np.array(filled, np.int32),
             np.array(words, np.int32),
         )
-        assert batch.ids.shape[2] == R
-        return batch
+
+
+def neighbours(
+    reach: Int32[np.ndarray, "n"], segments: Int32[np.ndarray, "n"]
+) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "n"]]:
+    """How many words before and after each word are in its reach and on its line."""
+    place = np.arange(len(reach), dtype=np.int32)
+    ends = np.flatnonzero(segments[1:] != segments[:-1]).astype(np.int32) + 1
+    starts, ends = np.append(np.int32(0), ends), np.append(ends, np.int32(len(reach)))
+    length = ends - starts
+    return (
+        np.minimum(reach, place - np.repeat(starts, length)),
+        np.minimum(reach, np.repeat(ends, length) - 1 - place),
+    )
 
 
 def keep_probability(counts: Int64[np.ndarray, "V"], subsample: float) -> Float[np.ndarray, "V"]:

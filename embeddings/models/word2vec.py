@@ -4,13 +4,13 @@ Mikolov, Chen, Corrado, Dean (2013), "Efficient Estimation of Word Representatio
 Sutskever, Chen, Corrado, Dean (2013), "Distributed Representations of Words and Phrases and their Compositionality".
 With v the rows of the input table and u those of the output table, a centre word i and the words j around it:
 
-    skip-gram    s_ij = v_j . u_i                             one score a pair
+    skip-gram    s_ij = v_i . u_j                             one score a pair
     CBOW         s_i  = h_i . u_i,  h_i = mean_j v_j          one score a centre
 
-The score of any other word n in the centre's place has u_n for u_i. Skip-gram reads the input row at the context word
-and the output row at the centre, as the authors' program does; over a text that is the same set of pairs as the paper's.
+The score of any other word n in the place of the predicted one has u_n for its u. The authors' program reads v_j . u_i for
+skip-gram: over a text that is the same set of pairs.
 
-Shapes: V vocabulary, D width, P pairs, C context words.
+Shapes: V vocabulary, D width, P predictions, C words given.
 """
 import dataclasses
 from typing import NamedTuple
@@ -45,12 +45,12 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
 
 
 def apply(
-    params: Params, context: Int[Array, "P C"], centre: Int[Array, "P"], mask: Bool[Array, "P C"]
+    params: Params, given: Int[Array, "P C"], predicted: Int[Array, "P"], mask: Bool[Array, "P C"]
 ) -> Float[Array, "P"]:
-    """The score of each centre word given the mean of its context words; skip-gram is the case C = 1."""
+    """The score of each predicted word by the mean of the given ones: a centre (skip-gram, C = 1) or a context (CBOW)."""
     weight = mask / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
-    mean = jnp.einsum("pc,pcd->pd", weight, params.input[context])
-    return jnp.einsum("pd,pd->p", mean, params.output[centre])
+    mean = jnp.einsum("pc,pcd->pd", weight, params.input[given])
+    return jnp.einsum("pd,pd->p", mean, params.output[predicted])
 
 
 def vectors(params: Params) -> Float[Array, "V D"]:

@@ -17,23 +17,27 @@ from jaxtyping import Int64
 
 from embeddings.problems import UsageProblem
 
-TOKENIZERS = ("words", "whitespace")
-_NOT_A_WORD = r"[^\x00-\x7F\pL\pM\pN]+"
+_BLANKS = {
+    "words": r"[^\x00-\x7F\pL\pM\pN]+",
+    "whitespace": r"[\x{85}\pZ]+",
+}
+"""What becomes a blank beyond ASCII, by tokenizer."""
 
 
-def _ascii_table(lower: bool) -> bytes:
-    """A table for bytes.translate: letters (lowered) and digits stay, other ASCII but the newline becomes a blank."""
+def _ascii_table(tokenizer: str, lower: bool) -> bytes:
+    """For bytes.translate: ASCII letters are lowered, ASCII that separates words becomes a blank, newlines stay."""
     table = bytearray(range(256))
     for code in range(128):
-        letter = chr(code)
-        if letter.isalnum():
-            table[code] = ord(letter.lower()) if lower else code
-        elif letter != "\n":
+        character = chr(code)
+        inside = character.isalnum() if tokenizer == "words" else not character.isspace()
+        if inside and lower:
+            table[code] = ord(character.lower())
+        elif not inside and character != "\n":
             table[code] = ord(" ")
     return bytes(table)
 
 
-_ASCII = {lower: _ascii_table(lower) for lower in (False, True)}
+_ASCII = {(tokenizer, lower): _ascii_table(tokenizer, lower) for tokenizer in _BLANKS for lower in (False, True)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Words:
     lower: bool = True
 
     def __post_init__(self):
-        if self.tokenizer not in TOKENIZERS:
-            raise UsageProblem(f"--text.tokenizer={self.tokenizer}: there are {' and '.join(TOKENIZERS)}")
+        if self.tokenizer not in _BLANKS:
+            raise UsageProblem(f"--text.tokenizer={self.tokenizer}: there are {' and '.join(_BLANKS)}")
 
     def split(self, text: str) -> list[str]:
         """The words of a text, in order; newlines are blanks. A surrogate without its partner counts as `?`."""
@@ -60,16 +64,11 @@ class Words:
         Lines end with a newline (the last one may lack it); a line without words starts where the next one does.
         The block is at most 2 GiB of valid UTF-8: it isn't checked again here.
         """
-        isascii = block.isascii()
-        if self.tokenizer == "words":
-            block = block.translate(_ASCII[self.lower])
-        text = line_array(block)
-        if self.lower and not (isascii and self.tokenizer == "words"):
-            text = pc.utf8_lower(text)
-        if self.tokenizer == "words" and not isascii:
-            text = pc.replace_substring_regex(text, _NOT_A_WORD, " ")
-        split = pc.ascii_split_whitespace if self.tokenizer == "words" else pc.utf8_split_whitespace
-        return _without_empty(split(text))
+        text = line_array(block.translate(_ASCII[self.tokenizer, self.lower]))
+        if not block.isascii():
+            text = pc.utf8_lower(text) if self.lower else text
+            text = pc.replace_substring_regex(text, _BLANKS[self.tokenizer], " ")
+        return _without_empty(pc.ascii_split_whitespace(text))  # the one for UTF-8 errs on some blanks at line ends
 
 
 def line_array(block: bytes) -> pa.StringArray:

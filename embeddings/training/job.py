@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Array, Float, Int32, Int64
 
 from embeddings.experiment import Experiment
 from embeddings.inputs import words
@@ -37,8 +37,10 @@ class Job:
     """What the loop runs."""
 
     step: Step
-    make: Callable[[jax.Array], Any]
-    """The parameters at the start, from a random key."""
+    make: Callable[..., Any]
+    """The parameters at the start, from a random key and `initial`."""
+    initial: tuple[np.ndarray, ...]
+    """Arrays that the parameters start from; none where they start at random."""
     batches: Callable[[int], Any]
     """Batch n, as numpy arrays."""
     steps: int
@@ -49,11 +51,11 @@ class Job:
 
     def start(self, seed: int) -> Any:
         """The state before the first step."""
-        return self.step.start(self.make, jax.random.key(seed))
+        return self.step.start(self.make, jax.random.key(seed), *self.initial)
 
     def like(self) -> Any:
         """Shapes and shardings of a state, with nothing made."""
-        shapes = self.step.shapes(self.make, jax.random.key(0))
+        shapes = self.step.shapes(self.make, jax.random.key(0), *self.initial)
         return jax.tree.map(
             lambda a, where: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where),
             shapes,
@@ -77,15 +79,35 @@ class Job:
         return np.asarray(multihost_utils.process_allgather(vectors, tiled=True))
 
 
-def build(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarray, "V"], mesh: Mesh) -> Job:
-    """The job of an experiment over a corpus of word numbers, for a mesh.
+class Initial(NamedTuple):
+    """Word vectors to start from."""
+
+    words: Int32[np.ndarray, "n"]
+    """Numbers of the words that have one."""
+    vectors: Float[np.ndarray, "n D"]
+
+
+def build(
+    settings: Experiment,
+    tokens: words.Tokens,
+    counts: Int64[np.ndarray, "V"],
+    mesh: Mesh,
+    initial: Initial | None = None,
+) -> Job:
+    """The job of an experiment over a corpus of word numbers, for a mesh; `initial` is what --start_from names.
 
     Raises UsageProblem for settings that do not go together, before anything is compiled.
     """
-    return ARCHITECTURES[settings.architecture](settings, tokens, counts, mesh)
+    return ARCHITECTURES[settings.architecture](settings, tokens, counts, mesh, initial)
 
 
-def _word2vec(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarray, "V"], mesh: Mesh) -> Job:
+def _word2vec(
+    settings: Experiment,
+    tokens: words.Tokens,
+    counts: Int64[np.ndarray, "V"],
+    mesh: Mesh,
+    initial: Initial | None,
+) -> Job:
     part = settings.word2vec
     dense = part.loss == "softmax"
     batches = words.Batches(
@@ -99,7 +121,7 @@ def _word2vec(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarr
         shared_negatives=part.shared_negatives,
         subsample=part.subsample,
         noise_power=part.noise_power,
-        multiple=mesh.shape["data"] * (mesh.shape["fsdp"] if dense else 1),
+        multiple=mesh.shape["data"],
     )
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
@@ -111,9 +133,15 @@ def _word2vec(settings: Experiment, tokens: words.Tokens, counts: Int64[np.ndarr
     else:
         objective = {"skipgram": objectives.SkipGram, "cbow": objectives.Cbow}[part.algorithm](part.negatives)
         step = rows_step(objective, settings.optimizer, rate, mesh)
+
+    def make(key: jax.Array, *start: jax.Array) -> word2vec.Params:
+        params = word2vec.init(key, config)
+        return params._replace(input=params.input.at[start[0]].set(start[1])) if start else params
+
     return Job(
         step,
-        lambda key: word2vec.init(key, config),
+        make,
+        initial or (),
         batches,
         steps,
         rate,

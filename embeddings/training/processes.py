@@ -71,7 +71,7 @@ def saving(config: experiment.Checkpoint, clock: Callable[[], float]) -> Callabl
 
     def by_seconds(step: int) -> bool:
         nonlocal last
-        due = clock() - last >= config.every
+        due = clock() - last >= config.seconds
         if jax.process_count() > 1:
             if step % AGREE_EVERY:
                 return False
@@ -82,4 +82,4 @@ def saving(config: experiment.Checkpoint, clock: Callable[[], float]) -> Callabl
 
     if config.steps:
         return by_steps
-    return by_seconds if config.every else lambda step: False
+    return by_seconds if config.seconds else lambda step: False

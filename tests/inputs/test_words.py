@@ -66,11 +66,10 @@ def pairs_in(batch, window):
     found = []
     for c in range(int(batch.chunks)):
         for k in range(batch.ids.shape[1]):
-            for i, reach in enumerate(batch.reach[c, k]):
-                p = batch.positions[c, k]
-                for j in range(len(p)):
-                    if p[j] != p[i + window] and abs(int(p[j]) - int(p[i + window])) <= reach:
-                        found.append((int(batch.ids[c, k, i + window]), int(batch.ids[c, k, j])))
+            for i, (left, right) in enumerate(zip(batch.left[c, k], batch.right[c, k], strict=True)):
+                ids = batch.ids[c, k, i + window - left : i + window + right + 1].tolist()
+                centre = ids.pop(left)
+                found += [(centre, word) for word in ids]
     return found
 
 
@@ -87,7 +86,7 @@ def test_shapes_are_the_same_for_every_batch_and_the_last_span_is_shorter():
     assert batches.spans == 3
     shapes = [[np.shape(a) for a in batches(n)] for n in range(3)]
     assert shapes[0] == shapes[1] == shapes[2]
-    assert shapes[0][:4] == [(13, 2, 14), (13, 2, 14), (13, 2, 8), (13, 2, 6)]
+    assert shapes[0][:4] == [(13, 2, 14), (13, 2, 8), (13, 2, 8), (13, 2, 6)]
     assert [int(batches(n).words) for n in range(4)] == [200, 200, 30, 200]
     assert all(a.dtype == np.int32 for a in batches(2))
     kept, _ = drawn(batches, 2)
@@ -109,7 +108,7 @@ def test_padding_blocks_change_nothing():
     assert padded.ids.shape == (13, 8, 14)
     for a, b in zip(plain[:4], padded[:4], strict=True):
         assert (a == b[:, :2]).all()
-    assert not padded.reach[:, 2:].any()
+    assert not padded.left[:, 2:].any() and not padded.right[:, 2:].any()
     assert pairs_in(plain, 3) == pairs_in(padded, 3)
 
 
@@ -128,7 +127,7 @@ def test_words_stay_as_often_as_their_definition_says():
     assert (keep_probability(counts, 0.0) == 1).all()
     ids = np.repeat(np.arange(5, dtype=np.int32), 40_000)
     batch = Batches(Text(ids, np.zeros_like(ids)), counts, batch=200_000)(0)
-    centres = batch.ids[: int(batch.chunks), :, 5:-5][batch.reach[: int(batch.chunks)] > 0]
+    centres = batch.ids[: int(batch.chunks), :, 5:-5][(batch.left + batch.right)[: int(batch.chunks)] > 0]
     seen = np.bincount(centres.ravel(), minlength=5) / 40_000
     np.testing.assert_allclose(seen, keep, atol=4 * np.sqrt(0.25 / 40_000))
 
@@ -136,7 +135,9 @@ def test_words_stay_as_often_as_their_definition_says():
 def test_reach_is_uniform():
     corpus = Text(np.zeros(100_000, np.int32), np.zeros(100_000, np.int32))
     batch = Batches(corpus, np.array([100_000]), batch=100_000, subsample=0.0)(0)
-    share = np.bincount(batch.reach[batch.reach > 0], minlength=6)[1:] / 100_000
+    share = np.bincount(batch.left[batch.left > 0], minlength=6)[1:] / 100_000
+    inner = slice(5, 100_000 - 5)
+    assert (batch.left.ravel()[inner] == batch.right.ravel()[inner]).all()
     np.testing.assert_allclose(share, 0.2, atol=4 * np.sqrt(0.16 / 100_000))
 
 

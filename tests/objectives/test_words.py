@@ -10,17 +10,16 @@ from embeddings.objectives.words import Cbow, SkipGram, Softmax
 
 K, B, W, N, D, V = 2, 4, 2, 3, 5, 11
 R = B + 2 * W
-FAR = 1 << 30
 
 
 def chunk():
-    """Two blocks: a line ends in the first; the second ends with two padding centres."""
+    """Two blocks: a line ends after the first centre; the last two centres are padding."""
     rng = np.random.default_rng(0)
-    positions = np.array([[-FAR, -FAR, 0, 1, 4, 5, 6, 7], [4, 5, 6, 7, FAR, FAR, FAR, FAR]])
-    reach = np.array([[2, 1, 2, 1], [2, 1, 0, 0]])
+    left = np.array([[2, 0, 1, 1], [2, 1, 0, 0]])
+    right = np.array([[0, 2, 1, 2], [1, 0, 0, 0]])
     ids = rng.integers(0, V, (K, R))
     ids[1, :4] = ids[0, 4:]
-    return Chunk(*(jnp.asarray(a, jnp.int32) for a in (ids, positions, reach, rng.integers(0, V, (K, N)))))
+    return Chunk(*(jnp.asarray(a, jnp.int32) for a in (ids, left, right, rng.integers(0, V, (K, N)))))
 
 
 def tables(dtype=np.float32):
@@ -34,8 +33,7 @@ def rows_of(objective, chunk, params):
 
 def around(chunk, k, i):
     """Rows of block k that stand around its centre i."""
-    p = np.asarray(chunk.positions[k], np.int64)
-    return [j for j in range(R) if p[j] != p[i + W] and abs(p[j] - p[i + W]) <= chunk.reach[k, i]]
+    return [i + W + o for o in range(-int(chunk.left[k, i]), int(chunk.right[k, i]) + 1) if o != 0]
 
 
 def sigmoid(x):
@@ -51,10 +49,10 @@ def skipgram_by_loop(params, chunk, k_noise):
                 word, context = int(chunk.ids[k, i + W]), int(chunk.ids[k, j])
                 weight += 1
                 noise = [(int(n), 0, k_noise / N) for n in chunk.negatives[k]]
-                for other, label, share in [(word, 1, 1.0), *noise]:
-                    v, u = params.input[context], params.output[other]
+                for other, label, share in [(context, 1, 1.0), *noise]:
+                    v, u = params.input[word], params.output[other]
                     loss -= share * np.log(sigmoid(v @ u if label else -(v @ u)))
-                    g.input[context] += share * (sigmoid(v @ u) - label) * u
+                    g.input[word] += share * (sigmoid(v @ u) - label) * u
                     g.output[other] += share * (sigmoid(v @ u) - label) * v
     return loss, weight, g
 
@@ -137,7 +135,7 @@ def test_scores_that_are_far_out_give_numbers(objective):
 
 @pytest.mark.parametrize("objective", [SkipGram(), Cbow()], ids=["skipgram", "cbow"])
 def test_padding_has_no_part(objective):
-    padding = chunk()._replace(reach=jnp.zeros((K, B), jnp.int32))
+    padding = chunk()._replace(left=jnp.zeros((K, B), jnp.int32), right=jnp.zeros((K, B), jnp.int32))
     rows = rows_of(objective, padding, tables())
     assert [float(x) for x in objective.loss(rows, padding)["loss"]] == [0, 0]
     assert not any(g.any() for g in objective.gradient(rows, padding))
@@ -149,8 +147,8 @@ def test_the_softmax_is_its_definition_and_skips_chunks_that_are_not_filled():
     for k in range(K):
         for i in range(B):
             for j in around(c, k, i):
-                s = params.output.astype(float) @ params.input[int(c.ids[k, j])].astype(float)
-                loss += np.log(np.exp(s).sum()) - s[int(c.ids[k, i + W])]
+                s = params.output.astype(float) @ params.input[int(c.ids[k, i + W])].astype(float)
+                loss += np.log(np.exp(s).sum()) - s[int(c.ids[k, j])]
                 weight += 1
     two = [jnp.stack([a, a, a]) for a in c]
     batch = Batch(*two, chunks=jnp.int32(2), words=jnp.int32(16))

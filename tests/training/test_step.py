@@ -166,7 +166,7 @@ def test_pmap_trains_the_same():
     body = jax.pmap(
         rows_body(SkipGram(), False, rate, data="devices"),
         axis_name="devices",
-        in_axes=(None, source(0)._replace(ids=1, positions=1, reach=1, negatives=1, chunks=None, words=None)),
+        in_axes=(None, source(0)._replace(ids=1, left=1, right=1, negatives=1, chunks=None, words=None)),
         out_axes=None,
         devices=jax.devices()[:4],
     )
@@ -198,7 +198,7 @@ def test_tables_never_travel_and_are_never_copied(name):
         program = step.lower(state, batches(multiple=shape[0])(0)).compile().as_text()
         sizes = collectives(program)
         assert bool(sizes) == (shape != (1, 1, 1))
-        assert max(sizes, default=0) < V * D / 8 / 2, shape
+        assert max(sizes, default=0) < V * D / 8 * (1 + (name == "adagrad")), shape
         tables = rf"f32\[{V},(?:2,)?{D // shape[1] // shape[2]}\]\S* copy\("
         assert not re.search(tables, program)
 

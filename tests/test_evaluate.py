@@ -1,0 +1,146 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from embeddings import evaluate
+from embeddings.encoder import WordVectors
+from embeddings.evaluation import table, words
+from embeddings.problems import Problem, UsageProblem
+
+QUESTIONS = """: family
+king queen man woman
+King queen prince princess
+king queen boy girl
+: gram1
+man men king kings
+"""
+PAIRS = "king\tqueen\t9\nking\tman\t5\nking\tprincess\t1\nking\tcabbage\t0\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A model, and a folder of data sets about it."""
+    folder = tmp_path_factory.mktemp("place")
+    king, prince, man, male, female, plural = np.eye(6)
+    rows = {"king": king + male, "queen": king + female, "man": man + male, "woman": man + female}
+    rows |= {"prince": prince + male, "princess": prince + female, "kings": king + male + plural}
+    rows |= {"men": man + male + plural}
+    lines = [f"{word} {' '.join(f'{x:.0f}' for x in row)}\n" for word, row in rows.items()]
+    (folder / "toy.vec").write_text(f"{len(rows)} 6\n" + "".join(lines))
+    (folder / "data/analogy").mkdir(parents=True)
+    (folder / "data/wordsim").mkdir()
+    (folder / "data/analogy/questions-words.txt").write_text(QUESTIONS)
+    (folder / "data/wordsim/EN-toy.txt").write_text(PAIRS)
+    return folder
+
+
+def run(*arguments, data=None):
+    environment = {name: value for name, value in os.environ.items() if name != "EMBEDDINGS_DATA"}
+    if data:
+        environment["EMBEDDINGS_DATA"] = str(data)
+    return subprocess.run([sys.executable, "-m", "embeddings.evaluate", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=200, env=environment)
+
+
+def cells(output, title):
+    """The rows of a printed table, by first cell."""
+    lines = output[output.index(title):].split("\n")[3:]
+    return {line.split()[0]: line.split()[1:] for line in lines[:lines.index("")]}
+
+
+def test_every_task_whose_data_is_there_is_printed(place):
+    done = run(f"--model={place}/toy.vec", data=place / "data")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{place}/toy.vec: 8 words, 6 dimensions, tokenizer words (lower case)\n")
+    google = cells(done.stdout, "Google analogies")
+    assert google["family"] == ["3", "1", "2", "100.0", "2", "100.0"]
+    assert google["total"] == ["4", "1", "3", "100.0", "3", "100.0"]
+    assert list(google)[:5] == ["family", "gram1", "semantic", "syntactic", "total"]
+    assert "the 8 most frequent words" in done.stdout
+    assert cells(done.stdout, "Word similarity")["toy"][1:] == ["3", "4"]
+    assert "Python documentation analogies" in done.stdout and "left out:" not in done.stdout
+
+
+def test_the_output_holds_the_same_numbers(place, tmp_path):
+    path = tmp_path / "out.json"
+    done = run(f"--model={place}/toy.vec", f"--data={place}/data", "--task=analogies,similarity", "--method=3CosMul",
+               "--vocabulary=7", f"--output={path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3CosAdd" not in done.stdout and os.listdir(tmp_path) == ["out.json"]
+    written = json.loads(path.read_text())
+    assert written["model"] == f"{place}/toy.vec"
+    assert all(tuple(record) == table.KEYS for record in written["results"])
+    assert written["results"][-2:] == [
+        {"set": "Google analogies", "section": "total", "method": "3CosMul", "score": 1.0, "correct": 2, "covered": 2,
+         "total": 4},
+        {"set": "toy", "section": "total", "method": "cosine", "score": pytest.approx(0.75**0.5),
+         "correct": None, "covered": 3, "total": 4},
+    ]
+
+
+def test_csv_and_markdown(tmp_path):
+    records = [dict(zip(table.KEYS, ("a, b", "total", "cosine", 0.5, None, 3, 4), strict=True))]
+    evaluate.write(tmp_path / "out.csv", "model", records, "the tables\n")
+    evaluate.write(tmp_path / "out.md", "model", records, "the tables\n")
+    assert (tmp_path / "out.csv").read_text() == f'{",".join(table.KEYS)}\n"a, b",total,cosine,0.5,,3,4\n'
+    assert (tmp_path / "out.md").read_text() == "the tables\n"
+
+
+def test_without_data_what_is_left_out_is_said(place):
+    done = run(f"--model={place}/toy.vec")
+    assert (done.returncode, done.stderr) == (0, "")
+    for task in ("analogies", "similarity"):
+        assert f"left out: {task}: no folder of data sets is known: name it with --data or" in done.stdout
+    assert cells(done.stdout, "Python documentation analogies")["total"][-1] == "-"
+
+
+@pytest.mark.parametrize("arguments, code, complaint", [
+    (["--task=analogies"], 1, "evaluation task analogies: no folder of data sets"),
+    (["--task=analogies", "--data=absent"], 1, "--data=absent: no such folder"),
+    (["--task=analogy"], 2, "--task"),
+    (["--method=3cosadd"], 2, "--method"),
+    (["--vocabulary=-1"], 2, "--vocabulary"),
+    (["--output=table.xlsx"], 2, "--output=table.xlsx: the name must end in one of .csv, .json, .md"),
+    (["--output=absent/table.md"], 1, "--output=absent/table.md: no such folder"),
+    (["--modl=x"], 2, "--modl"),
+    (["word"], 2, "word"),
+])
+def test_what_is_wrong_is_said_in_one_line(place, arguments, code, complaint):
+    done = run(f"--model={place}/toy.vec", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.count("\n") == 1 and complaint in done.stderr
+
+
+def test_a_broken_question_file_is_said_before_the_model_is_read(place, tmp_path):
+    (tmp_path / "analogy").mkdir()
+    (tmp_path / "analogy/questions-words.txt").write_text(": a\none two three\n")
+    done = run("--model=absent", "--task=analogies", f"--data={tmp_path}")
+    assert done.returncode == 1 and "questions-words.txt:2: expected four words" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_tasks_are_checked_before_they_run(tmp_path):
+    with pytest.raises(UsageProblem, match="no evaluation task 'analogy'"):
+        words.tasks(["analogy"], tmp_path)
+    with pytest.raises(Problem, match=r"similarity: .*wordsim holds no"):
+        words.tasks(["similarity"], tmp_path)
+    assert words.tasks((), None) == ()
+
+
+def test_a_tasks_scores_are_named_by_method(place):
+    rows = np.eye(3, dtype=np.float32)
+    task, similarity = words.tasks(["python_docs", "similarity"], place / "data")
+    assert task.scores(WordVectors(("a", "b", "c"), rows)) == {}
+    vectors = np.array([[1, 0], [1, 0.1], [1, 1]], np.float32)
+    assert similarity.scores(WordVectors(("king", "queen", "man"), vectors)) == {"toy": pytest.approx(1.0)}
+
+
+def test_the_packages_own_questions_are_well_formed():
+    categories = words.analogies.read(words.PYTHON_DOCS)
+    questions = [question for category in categories for question in category.questions]
+    assert len(categories) >= 5 and len(questions) >= 200
+    assert all(len(set(question)) == 4 and question == tuple(map(str.lower, question)) for question in questions)

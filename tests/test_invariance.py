@@ -1,0 +1,162 @@
+"""The same run on one device, on eight, split otherwise, in two processes, killed and resumed: the same parameters.
+
+Every architecture and objective goes through the real command. The largest deviation of a parameter from the run on
+one device, as a share of the largest parameter, is printed as a matrix at the end:
+
+    python -m pytest tests/test_invariance.py
+"""
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from embeddings.training import checkpoint, run_folder
+
+SMALL = """--vocabulary.min_count=1 --word2vec.width=16 --word2vec.block=16 --word2vec.chunk=256 --train.batch=1500
+--word2vec.shared_negatives=16 --train.epochs=3 --log.metrics=1 --checkpoint.steps=4 --checkpoint.seconds=0 --seed=3""".split()
+CASES = {
+    "skip-gram, negative sampling, sgd": ["--optimizer.learning_rate=0.02"],
+    "skip-gram, negative sampling, adagrad": ["--optimizer.name=adagrad", "--optimizer.learning_rate=0.05"],
+    "CBOW, negative sampling, sgd": ["--word2vec.algorithm=cbow", "--optimizer.learning_rate=0.02"],
+    "skip-gram, softmax, adam": ["--word2vec.loss=softmax", "--optimizer.name=adam", "--optimizer.learning_rate=0.01"],
+    "skip-gram, softmax, lamb": ["--word2vec.loss=softmax", "--optimizer.name=lamb", "--optimizer.learning_rate=0.01"],
+}
+TOPOLOGIES = {
+    "8 devices": ["--mesh.data=8"],
+    "2 x 4 (fsdp, tensor)": ["--mesh.fsdp=2", "--mesh.tensor=4"],
+    "2 x 2 x 2": ["--mesh.data=2", "--mesh.fsdp=2", "--mesh.tensor=2"],
+}
+TOLERANCE = 1e-4
+"""Largest deviation across topologies: sums are taken in another order, through dozens of dependent updates. On the same
+topology it is 0."""
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """12,000 words by Zipf's law in lines of uneven length, so that the last batch is odd."""
+    draw = np.random.default_rng(0)
+    words = [f"w{n}" for n in np.minimum(draw.zipf(1.3, 12000), 400)]
+    lines = np.split(np.array(words), np.sort(draw.choice(12000, 700, replace=False)))
+    path = tmp_path_factory.mktemp("text") / "zipf.txt"
+    path.write_text("\n".join(" ".join(line) for line in lines))
+    return path
+
+
+def command(text, run, *flags):
+    return [sys.executable, "-m", "embeddings.train", f"--corpus={text}", f"--run={run}", *SMALL, *flags]
+
+
+def environment(text, devices=1):
+    fake = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {"XLA_FLAGS": ""}
+    return os.environ | fake | {"EMBEDDINGS_CACHE": str(text.parent / "cache"), "JAX_PLATFORMS": "cpu"}
+
+
+def trained(text, run, *flags, devices=1):
+    done = subprocess.run(
+        command(text, run, *flags), env=environment(text, devices), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def state(run):
+    """All arrays of a run's last checkpoint by name."""
+    step = checkpoint.newest(run / run_folder.CHECKPOINTS)
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    arrays = {}
+    with ocp.StandardCheckpointer() as reader:
+        for item in ("params", "rest"):
+            path = (run / run_folder.CHECKPOINTS / str(step) / item).resolve()
+            shapes = reader.metadata(path).item_metadata.tree
+            like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
+            for name, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(path, like)):
+                arrays[item + jax.tree_util.keystr(name)] = np.asarray(leaf)
+    assert len(arrays) >= 3
+    return arrays
+
+
+def deviation(one, other):
+    """Largest difference of a parameter as a share of the largest parameter."""
+    assert one.keys() == other.keys()
+    names = [name for name in one if name.startswith("params")]
+    return max(np.abs(one[name] - other[name]).max() / np.abs(one[name]).max() for name in names)
+
+
+def losses(run):
+    return [json.loads(line)["loss"] for line in (run / run_folder.METRICS).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def one_device(text, tmp_path_factory):
+    """Each case on one device, run when it is first asked for."""
+    folder, made = tmp_path_factory.mktemp("one"), {}
+
+    def get(case):
+        if case not in made:
+            made[case] = trained(text, folder / str(len(made)), *CASES[case])
+        return made[case]
+
+    return get
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("case", CASES)
+def test_other_topologies_train_the_same(case, topology, text, one_device, tmp_path, matrix):
+    run = trained(text, tmp_path / "run", *CASES[case], *TOPOLOGIES[topology], devices=8)
+    matrix[case, topology] = found = deviation(state(one_device(case)), state(run))
+    assert found < TOLERANCE
+    np.testing.assert_allclose(losses(one_device(case)), losses(run), rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"localhost:{free.getsockname()[1]}"
+    run = tmp_path / "run"
+    both = [
+        subprocess.Popen(
+            command(
+                text, run, *CASES[case], f"--processes.coordinator={coordinator}", "--processes.count=2",
+                f"--processes.index={index}",
+            ),
+            env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for index in range(2)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    matrix[case, "2 processes"] = found = deviation(state(one_device(case)), state(run))
+    assert found < TOLERANCE
+    np.testing.assert_allclose(losses(one_device(case)), losses(run), rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_and_resumed_is_the_same_bytes(case, text, one_device, tmp_path, matrix):
+    run, seconds = tmp_path / "run", random.Random(case)
+    for _ in range(2):
+        process = subprocess.Popen(
+            command(text, run, *CASES[case]), env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        while process.poll() is None and not checkpoint.steps(run / run_folder.CHECKPOINTS):
+            time.sleep(0.01)
+        time.sleep(seconds.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    trained(text, run, *CASES[case])
+    want, found = state(one_device(case)), state(run)
+    matrix[case, "killed, resumed"] = deviation(want, found)
+    assert want.keys() == found.keys()
+    for name in want:
+        assert want[name].tobytes() == found[name].tobytes(), name
+    assert (run / run_folder.METRICS).read_bytes() == (one_device(case) / run_folder.METRICS).read_bytes()

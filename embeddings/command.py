@@ -1,7 +1,8 @@
 """The door of every command: reads its flags, calls its main, and turns what went wrong into a line and an exit code.
 
-Exit codes: 0 finished; 1 the data or the run failed; 2 wrong usage; 75 preempted and saved; 130 interrupted from the
-keyboard; 141 the reader of the output went away. Mistakes of ours keep their traceback and leave with 1.
+Exit codes: 0 finished; 1 the data or the run failed; 2 wrong usage; 75 told to stop, the same command goes on (what was
+trained is saved); 130 interrupted from the keyboard; 141 the reader of the output went away. Mistakes of ours keep
+their traceback and leave with 1.
 
 A command's module imports what is heavy (jax, numpy) inside main, so that --help and a misspelt flag answer at once.
 """
@@ -12,6 +13,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, NoReturn
 
 from embeddings.flags import parse
 from embeddings.manual import manual
-from embeddings.problems import Problem
+from embeddings.problems import Preempted, Problem
 
 _FULL = "free some space, or choose another folder"
 _CLOSED = "choose another folder, or have it made writable"
@@ -46,12 +48,17 @@ def run(main: Callable[..., None], cls: type, positional: str | None = None) -> 
     """
     program = _program(main)
     code = 1
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns through it of what it mends itself
+    for name in ("absl", "concurrent.futures"):  # Orbax tells them of what it mends itself or raises anyway
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    signal.signal(signal.SIGTERM, _told)
     try:
         code = _called(main, cls, positional, program, sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
+    except _Told:
+        code = Preempted.exit_code
+        print(f"{program.rpartition('.')[2]}: told to stop (SIGTERM): run the same command again", file=sys.stderr)
     except BrokenPipeError:
         if not _reader_left():
             raise
@@ -82,6 +89,15 @@ def message(error: Exception) -> str | None:
         detail = str(error).strip().partition("\n")[0]
         return f"not enough memory{': ' + detail if detail else ''}; choose smaller sizes, or a larger machine"
     return None
+
+
+class _Told(BaseException):
+    """SIGTERM came; no Exception, so that what is under way can clean up but not carry on."""
+
+
+def _told(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up takes a moment
+    raise _Told
 
 
 def _called(main: Callable[..., None], cls: type, positional: str | None, program: str, arguments: list[str]) -> int:

@@ -20,6 +20,9 @@ from embeddings.problems import Problem
 from embeddings.tokenizers.words import Words
 
 SPELLINGS_FROM = 30000
+"""Most frequent words that the spelling of an unknown word is compared with."""
+TEXTS_AT_ONCE = 16384
+"""Texts cut into words at a time: bounds the memory for all but their vectors."""
 
 
 class UnknownWord(Problem, KeyError):
@@ -81,20 +84,23 @@ class WordVectors:
         A text without a known word gives zeros; a warning UnknownText says how many there were.
         """
         texts = [texts] if isinstance(texts, str) else texts
+        parts = [self._sums(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, max(len(texts), 1), TEXTS_AT_ONCE)]
+        sums, known = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not known.all():
+            missing = f"{np.count_nonzero(known == 0)} of {len(texts)} texts have no known word: zeros"
+            warnings.warn(missing, UnknownText, stacklevel=2)
+        return (sums / np.maximum(known, 1)[:, None]).astype(self.vectors.dtype)
+
+    def _sums(self, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n D"], Int[np.ndarray, "n"]]:
+        """Sum of the vectors of the known words of each text, and how many there are."""
         lines = (" ".join(text.split("\n")).encode("utf-8", "replace") for text in texts)
         words, starts = self.tokenizer.lines(b"".join(line + b"\n" for line in lines))
         rows = pc.index_in(words, value_set=self._known)
-        known = np.asarray(rows.is_valid())
-        starts = np.concatenate([[0], np.cumsum(known)])[starts]
+        starts = np.concatenate([[0], np.cumsum(np.asarray(rows.is_valid()))])[starts]
         rows = np.asarray(rows.drop_null())
         shape = (len(texts), len(self.words))
         occurrences = scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape)
-        found = np.diff(starts)
-        if not found.all():
-            missing = f"{np.count_nonzero(found == 0)} of {len(texts)} texts have no known word: zeros"
-            warnings.warn(missing, UnknownText, stacklevel=2)
-        sums = occurrences @ self.vectors
-        return (sums / np.maximum(found, 1)[:, None]).astype(self.vectors.dtype)
+        return occurrences @ self.vectors, np.diff(starts)
 
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), k: int = 10

@@ -124,6 +124,8 @@ class Processes:
     """Processes in all."""
     index: Count = 0
     """Which of them this is, from 0."""
+    seconds: AboveZero = 300.0
+    """Seconds to wait for the others at the start."""
 
 
 @dataclasses.dataclass(frozen=True)

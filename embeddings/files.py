@@ -1,6 +1,8 @@
 """Files that stand under their name only when they are whole."""
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -8,13 +10,23 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a UTF-8 file beside its place, puts it on disk, then renames it; leaves nothing behind on failure."""
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="utf-8") as handle:
+        with named(path), part.open("w", encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
         part.rename(path)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Gives an OSError that does not know its file the name `path`: writing knows the descriptor only."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

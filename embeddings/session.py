@@ -2,11 +2,12 @@
 
 What can be refused is refused before the run's folder is made, and the rest before the first step.
 """
+import contextlib
 import dataclasses
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,22 +65,24 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     Raises Problem for what the user can mend and Preempted when the run was told to stop.
     """
     run_folder.check(settings)
+    if settings.start_from and not Path(settings.start_from).exists():
+        raise Problem(f"--start_from={settings.start_from}: no such run folder or file of vectors: correct the path")
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, settings.evaluate.vocabulary)
     source = documents.find(
         settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
     )
     processes.join(settings.processes)
-    vocabulary, tokens = prepared(source, settings, place, screen)
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
     devices = mesh.make(settings.mesh)
+    os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
+    vocabulary, tokens = prepared(source, settings, place, screen)
     os.sched_setaffinity(0, place.batch_cores)
     job = jobs.build(settings, tokens, vocabulary.counts, devices, initial(settings, vocabulary))
-    folder = opened(settings, source, vocabulary, tokens)
-    checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
-    first, state = checkpoints.restore(job.like()) or (0, None)
-    screen.note(opening(settings, job, vocabulary, tokens, first))
-    started = place.clock()
-    with processes.stopping() as stop:
+    with opened(settings, source, vocabulary, tokens) as folder, processes.stopping() as stop:
+        checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
+        first, state = resumed(checkpoints, job, screen)
+        screen.note(opening(settings, job, vocabulary, tokens, first))
+        started = place.clock()
         around = loop.Surroundings(
             place.clock,
             stop,
@@ -90,13 +93,26 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task, settings, job, vocabulary)) for task in tasks]
         runner = loop.Loop(job, checkpoints, *sinks(settings, first), evaluators, around, settings.log.metrics)
+        if folder:
+            folder.began()
         state = runner.run(job.start(settings.seed) if state is None else state, first)
-    screen.end()
-    runner.close()
-    if folder:
-        folder.close()
+        screen.end()
+        runner.close()
     seconds = place.clock() - started
     return Trained(encoded(settings, vocabulary, job.host_vectors(state)), tasks, runner.words, seconds)
+
+
+def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:
+    """The step to go on from and its state; 0 and None where nothing was saved yet."""
+    first, state = checkpoints.restore(job.like()) or (0, None)
+    processes.barrier("resumed")
+    broken = checkpoints.drop_after(first)
+    if broken:
+        screen.note(
+            f"{checkpoints.folder}: {', '.join(map(str, broken))}: cut off while it was written, or damaged since: "
+            + (f"left out, going on from {first}" if first else "left out, beginning again")
+        )
+    return first, state
 
 
 def encoded(settings: Experiment, vocabulary: Vocabulary, vectors: jobs.Vectors) -> WordVectors:
@@ -114,7 +130,10 @@ def measure(
 def prepared(
     source: documents.Source, settings: Experiment, place: Place, screen: Screen
 ) -> tuple[Vocabulary, shards.TokenShards]:
-    """The vocabulary and the numbered corpus; made by one process, found in the cache by the others."""
+    """The vocabulary and the numbered corpus; made by one process, found in the cache by the others.
+
+    Raises Problem for a text that no vectors can be learnt from.
+    """
     for turn in (True, False):
         if processes.first() is turn:
             made = shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
@@ -124,6 +143,11 @@ def prepared(
         screen.note(f"{made[1].replaced:,} invalid byte sequences were replaced by U+FFFD")
     if made[1].note:
         screen.note(made[1].note)
+    if made[1].tokens == made[1].lines:
+        raise Problem(
+            f"{source}: no word has a neighbour in its line, so there is nothing to learn: put whole sentences on a "
+            f"line, or lower --vocabulary.min_count={settings.vocabulary.min_count}"
+        )
     return made
 
 
@@ -142,16 +166,16 @@ def initial(settings: Experiment, vocabulary: Vocabulary) -> jobs.Initial | None
     return jobs.Initial(here, there.vectors[rows])
 
 
+@contextlib.contextmanager
 def opened(
     settings: Experiment, source: documents.Source, vocabulary: Vocabulary, tokens: shards.TokenShards
-) -> run_folder.RunFolder | None:
+) -> Iterator[run_folder.RunFolder | None]:
     """The run's folder with what it holds from the start; on the process that writes it."""
-    folder = run_folder.RunFolder(settings) if processes.first() else None
-    if folder:
-        vocabulary.save(folder.path / run_folder.VOCABULARY)
-        folder.write_provenance(provenance(settings, source, vocabulary, tokens))
-    processes.barrier("folder")
-    return folder
+    with run_folder.RunFolder(settings) if processes.first() else contextlib.nullcontext() as folder:
+        if folder:
+            folder.write(settings, vocabulary, provenance(settings, source, vocabulary, tokens))
+        processes.barrier("folder")
+        yield folder
 
 
 def sinks(settings: Experiment, first: int) -> tuple[list[metrics.Sink], metrics.Sink | None]:

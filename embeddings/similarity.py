@@ -80,8 +80,8 @@ def top_k(
 ) -> tuple[Float[np.ndarray, "Q k"], Int[np.ndarray, "Q k"]]:
     """The k rows of the table nearest to each query, best first: exact, equal scores by lower index.
 
-    The table is read `chunk` rows at a time, once, and may be memory-mapped: beside the result, memory holds one chunk
-    and its scores against 256 queries. Shapes are padded to powers of two, so that few programs are compiled.
+    The table is read once and may be memory-mapped: beside the result, memory holds one chunk and its scores against
+    256 queries. Shapes are padded to powers of two, so that few programs are compiled.
 
     Args:
         queries: finite rows.
@@ -92,29 +92,28 @@ def top_k(
             score by more than rounding (on CPUs by no bit).
         exclude: rows not to be given for a query, padded with -1.
 
-    Returns:
-        Scores (cosine, inner product or distance) and indices.
-
-    Raises:
-        ValueError: k or chunk below 1, or an unknown score.
+    Returns the scores (cosine, inner product or distance) and indices. Raises ValueError for other arguments.
     """
     if k < 1 or chunk < 1 or score not in _RANKED_BY:
         raise ValueError(f"top_k: k {k} and chunk {chunk} must be positive, score {score!r} one of {[*_RANKED_BY]}")
     count, rows = queries.shape[0], table.shape[0]
     size = min(QUERY_BATCH, max(SMALLEST_BATCH, _power_of_two(count)))
     chunk = max(SMALLEST_CHUNK, min(_power_of_two(chunk), _power_of_two(rows)))
-    batches = [_padded(queries[at : at + size], size, 0) for at in range(0, count, size)]
     if exclude is None or not exclude.shape[1]:
         exclude = np.full((count, 1), -1, np.int32)
-    barred = [_padded(exclude[at : at + size].astype(np.int32), size, -1) for at in range(0, count, size)]
-    best = [(jnp.full((size, k), -jnp.inf, jnp.float32), jnp.full((size, k), -1, jnp.int32)) for _ in batches]
+    queries, exclude = _batches(queries, size, 0), _batches(exclude, size, -1)
+    best = [(jnp.full((size, k), -jnp.inf, jnp.float32), jnp.full((size, k), -1, jnp.int32)) for _ in queries]
     for first in range(0, rows, chunk):
         part = _padded(table[first : first + chunk], chunk, 0)
-        for i, batch in enumerate(batches):
-            best[i] = _merge(best[i], batch, part, jnp.int32(first), jnp.int32(rows), barred[i], score)
-    scores = np.concatenate([np.zeros((0, k), np.float32), *(np.asarray(scores) for scores, _ in best)])[:count]
-    index = np.concatenate([np.zeros((0, k), np.int32), *(np.asarray(index) for _, index in best)])[:count]
+        for i, batch in enumerate(queries):
+            best[i] = _merge(best[i], batch, part, jnp.int32(first), jnp.int32(rows), exclude[i], score)
+    scores, index = (np.concatenate(parts)[:count] for parts in zip(*best, strict=True))
     return np.sqrt(-scores) if score == "euclidean" else scores, index
+
+
+def _batches(rows: Array | np.ndarray, size: int, fill: int) -> list[Array]:
+    """Rows in portions of `size`, at least one portion."""
+    return [_padded(rows[at : at + size], size, fill) for at in range(0, max(rows.shape[0], 1), size)]
 
 
 def _power_of_two(n: int) -> int:

@@ -37,7 +37,12 @@ def main(settings: Experiment, words: list[str]) -> None:
         step_cores,
         batch_cores,
     )
-    session.closing(settings, session.train(settings, place, Screen(sys.stderr)))
+    screen = Screen(sys.stderr)
+    try:
+        trained = session.train(settings, place, screen)
+    finally:
+        screen.end()
+    session.closing(settings, trained)
 
 
 def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:

@@ -18,18 +18,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from cases import CASES
 
 from embeddings.training import checkpoint, run_folder
 
 SMALL = """--vocabulary.min_count=1 --word2vec.width=16 --word2vec.block=16 --word2vec.chunk=256 --train.batch=1500
 --word2vec.shared_negatives=16 --train.epochs=3 --log.metrics=1 --checkpoint.steps=4 --checkpoint.seconds=0 --seed=3""".split()
-CASES = {
-    "skip-gram, negative sampling, sgd": ["--optimizer.learning_rate=0.02"],
-    "skip-gram, negative sampling, adagrad": ["--optimizer.name=adagrad", "--optimizer.learning_rate=0.05"],
-    "CBOW, negative sampling, sgd": ["--word2vec.algorithm=cbow", "--optimizer.learning_rate=0.02"],
-    "skip-gram, softmax, adam": ["--word2vec.loss=softmax", "--optimizer.name=adam", "--optimizer.learning_rate=0.01"],
-    "skip-gram, softmax, lamb": ["--word2vec.loss=softmax", "--optimizer.name=lamb", "--optimizer.learning_rate=0.01"],
-}
 TOPOLOGIES = {
     "8 devices": ["--mesh.data=8"],
     "2 x 4 (fsdp, tensor)": ["--mesh.fsdp=2", "--mesh.tensor=4"],

@@ -105,9 +105,7 @@ def _files(corpus: str) -> tuple[Path, ...]:
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.is_file() and readers.is_read(p) and not _hidden(p, path))
         if not inside:
-            raise Problem(
-                f"{path}: no {' '.join(readers.SUFFIXES)} file in this folder; name files of other suffixes by a glob"
-            )
+            raise Problem(f"{path}: no {' '.join(readers.SUFFIXES)} in this folder; name other text files by a glob")
         return tuple(inside)
     if path.exists():
         return (readers.checked(path),)
@@ -128,15 +126,15 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 
 def _ahead(source: Source, at_once: int) -> Iterator[readers.Piece]:
-    """The pieces of all files in order, read ahead in at most `at_once` threads, two pieces and a read one each."""
+    """The pieces of all files in order, read ahead in at most `at_once` threads, each two pieces each."""
     stop = threading.Event()
     waiting: list[queue.Queue] = []
-    files = iter(source.files)
+    shares = _shares(source.files)
     try:
         while True:
-            while len(waiting) < at_once and (file := next(files, None)) is not None:
+            while len(waiting) < at_once and (files := next(shares, None)) is not None:
                 waiting.append(queue.Queue(_AHEAD))
-                threading.Thread(target=_read, args=(source, file, waiting[-1], stop), daemon=True).start()
+                threading.Thread(target=_read, args=(source, files, waiting[-1], stop), daemon=True).start()
             if not waiting:
                 return
             while (piece := waiting[0].get()) is not None:
@@ -148,8 +146,23 @@ def _ahead(source: Source, at_once: int) -> Iterator[readers.Piece]:
         stop.set()
 
 
-def _read(source: Source, file: Path, pieces: queue.Queue, stop: threading.Event) -> None:
-    """Thread: the pieces of one file into its queue, then None, or what went wrong."""
+def _shares(files: tuple[Path, ...]) -> Iterator[list[Path]]:
+    """Consecutive files that one thread reads: those that a piece would hold, or one."""
+    share: list[Path] = []
+    size = 0
+    for file in files:
+        more = file.stat().st_size if file.exists() else 0
+        if share and size + more > streams.PIECE:
+            yield share
+            share, size = [], 0
+        share.append(file)
+        size += more
+    if share:
+        yield share
+
+
+def _read(source: Source, files: list[Path], pieces: queue.Queue, stop: threading.Event) -> None:
+    """Thread: the pieces of some files into a queue, then None, or what went wrong."""
 
     def put(piece) -> None:
         while not stop.is_set():
@@ -159,10 +172,11 @@ def _read(source: Source, file: Path, pieces: queue.Queue, stop: threading.Event
                 continue
 
     try:
-        for piece in readers.pieces(file, source.field, source.invalid_utf8 == "replace", source.kind):
-            put(piece)
-            if stop.is_set():
-                return
+        for file in files:
+            for piece in readers.pieces(file, source.field, source.invalid_utf8 == "replace", source.kind):
+                put(piece)
+                if stop.is_set():
+                    return
         put(None)
     except BaseException as error:
         put(error)

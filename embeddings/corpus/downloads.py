@@ -40,7 +40,8 @@ def download(
             lock.unlink(missing_ok=True)
     except OSError as error:
         place, why = error.filename or path, error.strerror or error
-        raise Problem(f"{place}: cannot be written: {why}; free space or choose another cache") from None
+        remedy = "free space or set EMBEDDINGS_CACHE to another folder"
+        raise Problem(f"{place}: cannot be written: {why}; {remedy}") from None
 
 
 def _download(

@@ -71,7 +71,7 @@ CORPORA = {
         322_592_222,
         "md5:3e773f8a1577fda2e27f871ca17f31fd",  # as torchtext publishes it; no SHA-256 of the archive is published
         ("http://mattmahoney.net/dc/enwik9.zip",),
-        kind="zip",
+        kind="wikipedia",
     ),
     "wikitext-2": Known(
         "wikitext-2-train.txt",

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import UInt64
 
 from embeddings import files
 from embeddings.problems import Problem
@@ -115,7 +116,8 @@ def collect(cache: Path) -> Path:
         files.write_whole(path, text)
         files.write_whole(sidecar, json.dumps(facts, indent=1) + "\n")
     except OSError as error:
-        raise Problem(f"{cache}: the corpus cannot be written there: {error.strerror}; name another folder") from None
+        why = f"the corpus cannot be written there: {error.strerror}"
+        raise Problem(f"{cache}: {why}; free space or set EMBEDDINGS_CACHE to another folder") from None
     return path
 
 
@@ -228,21 +230,20 @@ def paragraphs(text: str) -> tuple[str, str]:
 def distinct(found: Iterable[Record]) -> Iterator[Record]:
     """Records in order without near-duplicates: those with at least REPEATED of their shingles in records kept."""
     found = list(found)
+    if not found:
+        return
     numbers: dict[str, int] = {}
-    ids = [np.array([numbers.setdefault(word, len(numbers) + 1) for word in words(record)]) for record in found]
-    shingles = [shingle_hashes(row) for row in ids]
-    _, which = np.unique(np.concatenate(shingles), return_inverse=True)
+    rows = [_shingles([numbers.setdefault(word, len(numbers) + 1) for word in words(record)]) for record in found]
+    _, which = np.unique(np.concatenate(rows), return_inverse=True)
     seen = np.zeros(which.max() + 1, bool)
-    for record, row in zip(found, np.split(which, np.cumsum([len(row) for row in shingles])[:-1]), strict=True):
+    for record, row in zip(found, np.split(which, np.cumsum([len(row) for row in rows])[:-1]), strict=True):
         if seen[row].mean() < REPEATED:
             seen[row] = True
             yield record
 
 
-def shingle_hashes(ids: np.ndarray) -> np.ndarray:
-    """A 64-bit number for each run of SHINGLE word ids; one for a text that is shorter."""
-    padded = np.concatenate([ids, np.zeros(max(0, SHINGLE - len(ids)), ids.dtype)]).astype(np.uint64)
-    runs = np.lib.stride_tricks.sliding_window_view(padded, SHINGLE)
+def _shingles(numbers: list[int]) -> UInt64[np.ndarray, "S"]:
+    """A 64-bit hash of each run of SHINGLE word numbers; a single one for a text that is shorter."""
+    padded = np.array(numbers + [0] * (SHINGLE - len(numbers)), np.uint64)
     powers = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], np.uint64)
-    return (runs * powers).sum(axis=1, dtype=np.uint64)
-
+    return np.lib.stride_tricks.sliding_window_view(padded, SHINGLE) @ powers

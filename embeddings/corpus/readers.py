@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from embeddings.corpus import records, streams
+from embeddings.corpus import records, streams, wikipedia
 from embeddings.problems import Problem
 
 SUFFIXES = (".txt", ".jsonl", ".parquet", *streams.COMPRESSED)
@@ -52,7 +52,9 @@ def is_read(file: Path) -> bool:
 
 
 def checked(file: Path) -> Path:
-    """The file itself. Raises Problem where its suffix is known not to be text."""
+    """The file itself. Raises Problem where it is a pipe or device, or its suffix is known not to be text."""
+    if not file.is_file():
+        raise Problem(f"{file}: not a regular file, and it is read more than once; write it to a file first")
     ends = file.suffixes[-2:] if file.suffix in streams.COMPRESSED else file.suffixes[-1:]
     if any(_NOT_TEXT.fullmatch(end) for end in ends) or ends[:-1] == [".parquet"]:
         raise Problem(f"{file}: {''.join(ends)} is not read; unpack or convert it: {' '.join(SUFFIXES)} are read")
@@ -94,11 +96,14 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def _members(file: Path, raw: BufferedIOBase, replace: bool, kind: str) -> Iterator[tuple[bytes, int]]:
-    """The members of an archive, in order; of Brown the tagged texts without their tags (word/tag)."""
+    """The members of an archive, in order; of Brown the tagged texts without their tags, of Wikipedia the articles."""
     with zipfile.ZipFile(raw) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith("/") or (kind == "brown" and not _BROWN_MEMBER.fullmatch(name)):
                 continue
             with archive.open(name) as member:
+                if kind == "wikipedia":
+                    yield from ((text, 0) for text in wikipedia.lines(file, member))
+                    continue
                 for text, replaced in streams.lines(file, member, replace):
                     yield (_BROWN_TAG.sub(b"", text) if kind == "brown" else text), replaced

@@ -52,7 +52,8 @@ def written(folder: Path) -> Iterator[Path]:
             raise
         except OSError as error:
             place, why = error.filename or folder.parent, error.strerror or error
-            raise Problem(f"{place}: cannot be written: {why}; free space there or choose another cache") from None
+            remedy = "free space there or set EMBEDDINGS_CACHE to another folder"
+            raise Problem(f"{place}: cannot be written: {why}; {remedy}") from None
 
 
 def _rename(part: Path, folder: Path) -> None:

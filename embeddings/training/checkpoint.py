@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from embeddings.files import sha256, write_whole
+from embeddings.files import named, sha256, write_whole
 from embeddings.problems import Problem
 
 MANIFEST = "manifest.json"
@@ -91,13 +91,15 @@ class Checkpoints:
             self._manager.delete(step)
         rest = {name: part for name, part in state.items() if name != "params"}
         args = ocp.args.Composite(params=ocp.args.StandardSave(state["params"]), rest=ocp.args.StandardSave(rest))
-        self._manager.save(step, args=args, force=True)
+        with named(self.folder):
+            self._manager.save(step, args=args, force=True)
         self._sealing = threading.Thread(target=self._seal, args=(step,), name="seal")
         self._sealing.start()
 
     def _seal(self, step: int) -> None:
         try:
-            self._manager.wait_until_finished()
+            with named(self.folder):
+                self._manager.wait_until_finished()
             if jax.process_index() == 0:
                 seal(self.folder / str(step))
         except BaseException as failure:  # raised again where the run sees it
@@ -125,10 +127,15 @@ class Checkpoints:
         found = self._manager.restore(step, args=args)
         return step, {"params": found["params"], **found["rest"]}
 
-    def drop_after(self, step: int) -> None:
-        """Deletes the folders of later steps, which did not verify: the run will write them again."""
-        for later in [s for s in self._manager.all_steps() if s > step]:
-            self._manager.delete(later)
+    def drop_after(self, step: int) -> list[int]:
+        """Deletes the folders of later steps, which did not verify, as Orbax would keep them as the newest.
+
+        Returns these steps.
+        """
+        later = sorted(s for s in self._manager.all_steps() if s > step)
+        for broken in later:
+            self._manager.delete(broken)
+        return later
 
     def close(self) -> None:
         """Waits for the last save and ends Orbax's threads."""

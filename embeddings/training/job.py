@@ -101,6 +101,22 @@ def build(
     return ARCHITECTURES[settings.architecture](settings, tokens, counts, mesh, initial)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Nothing:
+    """A corpus that has a length and no content."""
+
+    tokens: int
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(stop - start, np.int32), np.zeros(stop - start, np.int32)
+
+
+def planned(settings: Experiment, different_words: int, mesh: Mesh) -> Job:
+    """The job over a corpus that is not there, of so many different words: for `lower`."""
+    counts = np.full(different_words, max(1, settings.vocabulary.min_count), np.int64)
+    return build(settings, _Nothing(settings.train.batch), counts, mesh)
+
+
 def _word2vec(
     settings: Experiment,
     tokens: words.Tokens,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Protocol
 
-from embeddings.files import write_whole
+from embeddings.files import named, write_whole
 from embeddings.problems import UsageProblem
 
 
@@ -29,12 +29,13 @@ class Lines:
         if path.is_file():
             kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) <= step]
             write_whole(path, "".join(kept))
-        self._handle = path.open("a")
+        self._path, self._handle = path, path.open("a")
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Adds {"step": step, **scalars}."""
-        self._handle.write(json.dumps({"step": step, **scalars}) + "\n")
-        self._handle.flush()
+        with named(self._path):
+            self._handle.write(json.dumps({"step": step, **scalars}) + "\n")
+            self._handle.flush()
 
     def close(self) -> None:
         """Closes the file."""

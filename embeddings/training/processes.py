@@ -1,6 +1,8 @@
 """Several processes as one run: who takes part, and the decisions that all of them must make alike."""
 import contextlib
+import math
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import jax
@@ -19,14 +21,28 @@ def join(config: experiment.Processes) -> None:
     """
     if not config.coordinator:
         return
-    try:
-        if config.coordinator == "auto":
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(config.coordinator, config.count, config.index)
-    except (RuntimeError, ValueError) as failure:
-        reason = str(failure).strip().splitlines()[0]
-        raise Problem(f"--processes.coordinator={config.coordinator}: cannot join the other processes: {reason}") from None
+    which = () if config.coordinator == "auto" else (config.coordinator, config.count, config.index)
+    failures: list[Exception] = []
+
+    def meet() -> None:
+        try:
+            jax.distributed.initialize(*which, initialization_timeout=math.ceil(config.seconds) + 60)
+        except (RuntimeError, ValueError) as failure:
+            failures.append(failure)
+
+    # In a thread that can be left behind, as JAX aborts the process when its own time is over.
+    joining = threading.Thread(target=meet, name="joining", daemon=True)
+    joining.start()
+    joining.join(config.seconds)
+    flag = f"--processes.coordinator={config.coordinator}"
+    if joining.is_alive():
+        raise Problem(
+            f"{flag}: not all --processes.count={config.count} processes met within {config.seconds:g} seconds: see "
+            "that each was started and reaches this address, or raise --processes.seconds"
+        )
+    if failures:
+        reason = (str(failures[0]).strip() or type(failures[0]).__name__).splitlines()[0]
+        raise Problem(f"{flag}: cannot join the other processes: {reason}: correct the address or free its port")
 
 
 def barrier(name: str) -> None:
@@ -44,14 +60,20 @@ def first() -> bool:
 def stopping() -> Iterator[Callable[[int], bool]]:
     """A function of the step that says whether the run was told to stop; the same answer on every process.
 
-    One process listens to SIGTERM and SIGINT itself. Several use JAX's preemption service, which listens to SIGTERM
-    and agrees on a step that none of them has passed.
+    One process listens to SIGTERM and SIGINT itself; a second SIGINT does not wait for the step. Several use JAX's
+    preemption service, which listens to SIGTERM and agrees on a step that none of them has passed.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
         return
     told: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: told.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def tell(number: int, _: object) -> None:
+        if number == signal.SIGINT and number in told:
+            raise KeyboardInterrupt
+        told.append(number)
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda step: bool(told)
     finally:

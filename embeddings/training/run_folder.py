@@ -7,8 +7,11 @@
     metrics.jsonl       the same bytes for the same run, killed and resumed or not
     speed.jsonl         what depends on the machine: seconds, words a second
 """
+import contextlib
 import fcntl
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +44,15 @@ def read_experiment(folder: Path) -> experiment.Experiment:
 def check(settings: experiment.Experiment) -> None:
     """Looks, without writing, whether a run with these settings can be made or gone on with in its folder.
 
-    Raises Problem when the folder holds a run with other settings or files that are none of a run's.
+    Raises Problem when the folder holds a run with other settings or files that are none of a run's, or when it can't
+    be written.
     """
     path = Path(settings.run)
-    if path.exists() and not path.is_dir():
-        raise Problem(f"{path}: is a file, not a folder: name another with --run")
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise Problem(f"{there}: is a file, not a folder: name another with --run")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise Problem(f"{there}: may not be written to: have it made writable, or name another folder with --run")
     if (path / FLAGS).is_file():
         changed = experiment.differences(read_experiment(path), settings)
         if changed:
@@ -60,33 +67,55 @@ def check(settings: experiment.Experiment) -> None:
 def read_vectors(folder: Path) -> tuple[Vocabulary, Float[np.ndarray, "V D"], experiment.Text]:
     """The vocabulary of a run, the vectors of its newest whole checkpoint, and how its text was cut into words.
 
-    Raises Problem when the folder is no run's or has no checkpoint yet.
+    Raises Problem when the folder is no run's, has no checkpoint yet, or has files that do not go together.
     """
     settings = read_experiment(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
-    _, params = checkpoint.read_params(folder / CHECKPOINTS)
-    return vocabulary, np.asarray(job.vectors(settings, params)), settings.text
+    step, params = checkpoint.read_params(folder / CHECKPOINTS)
+    vectors = np.asarray(job.vectors(settings, params))
+    if len(vectors) != len(vocabulary.words):
+        raise Problem(
+            f"{folder / VOCABULARY}: {len(vocabulary.words)} words where checkpoint {step} has {len(vectors)} vectors: "
+            "copy the file again, or run the training command once more, which writes it"
+        )
+    return vocabulary, vectors, settings.text
 
 
 class RunFolder:
-    """A run's folder, open for writing, and locked against a second writer."""
+    """A run's folder, open for writing, and locked against a second writer.
+
+    As a context it lets others write at the end, and removes what it made when nothing `began`.
+    """
 
     def __init__(self, settings: experiment.Experiment) -> None:
         """Makes or finds the folder. Raises Problem as `check` does, and when another process is writing the run."""
         check(settings)
         self.path = Path(settings.run)
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Problem(f"{self.path}: another process is writing this run: wait for it or stop it") from None
-        write_whole(self.path / FLAGS, flags.resolved(settings))
 
-    def write_provenance(self, facts: dict[str, Any]) -> None:
-        """Writes what the run was made from and on."""
-        write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    def __enter__(self) -> "RunFolder":
+        return self
 
-    def close(self) -> None:
-        """Lets others write."""
+    def __exit__(self, *_: object) -> None:
+        if self._made:
+            shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in self._made[1:]:
+                folder.rmdir()
         self._lock.close()
+
+    def began(self) -> None:
+        """Says that the first step is next: from now on what is here is worth keeping."""
+        self._made = []
+
+    def write(self, settings: experiment.Experiment, vocabulary: Vocabulary, facts: dict[str, Any]) -> None:
+        """Writes what the run is: its flags, its words, and what it was made from and on."""
+        write_whole(self.path / FLAGS, flags.resolved(settings))
+        vocabulary.save(self.path / VOCABULARY)
+        write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")

@@ -3,6 +3,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
 import threading
 import zipfile
@@ -261,6 +262,11 @@ def test_nothing_to_read(tmp_path):
 def test_what_is_not_text_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     assert "is not read" in problem(tmp_path / name)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in problem(tmp_path / "pipe")
 
 
 def test_an_unreadable_file(tmp_path):

@@ -1,0 +1,81 @@
+"""Steps compiled for pods that are not there; the marked tests with the real TPU compiler (extra [tpu]).
+
+    python -m pytest -m tpu -s
+"""
+import importlib.util
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from embeddings import experiment, flags
+from embeddings.training import job, mesh, topology
+
+SLICES = {
+    "v5e:2x4": ["--mesh.data=4", "--mesh.tensor=2"],
+    "v5e:16x16": ["--mesh.data=64", "--mesh.fsdp=2", "--mesh.tensor=2"],
+}
+WORDS, WIDTH = 50000, 256
+
+
+def plan(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "embeddings.plan", *arguments], capture_output=True, text=True, timeout=500
+    )
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("slice_", SLICES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_compiles_for_a_pod_and_no_table_travels(case, slice_):
+    done = plan(f"--topology={slice_}", *SLICES[slice_], *CASES[case], f"--different_words={WORDS}",
+                f"--word2vec.width={WIDTH}", "--word2vec.chunk=2048", "--train.batch=8192")
+    print(f"\n{case}\n{done.stdout}")
+    assert done.returncode == 0, done.stderr
+    assert "fits in the 16 GiB of a chip" in done.stdout
+    largest = [float(size) for size in re.findall(r"gives back ([\d.,]+) MiB", done.stdout)]
+    own = WORDS * WIDTH * 4 / 2**20 / (2 if slice_ == "v5e:2x4" else 4)  # MiB of a table on a chip
+    if "softmax" in case:  # a dense gradient is added up over the chips that split the batch: its own columns, no more
+        assert max(largest) <= 2.1 * own
+    else:
+        assert max(largest) < own / 2
+
+
+@pytest.mark.tpu
+def test_a_slice_that_does_not_exist_is_refused():
+    done = plan("--topology=v5e:3x9")
+    assert done.returncode == 2
+    assert done.stderr.startswith("plan: --topology=v5e:3x9: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is here")
+def test_without_the_compiler_the_remedy_is_named():
+    done = plan("--topology=v5e:2x4")
+    assert done.returncode == 1
+    assert done.stderr == "plan: the TPU compiler is missing: pip install 'embeddings[tpu]'\n"
+
+
+def test_the_report_counts_what_travels():
+    here = mesh.make(experiment.Mesh(data=8), jax.devices()[:8])
+    rows = jax.ShapeDtypeStruct((64, 32), jnp.float32, sharding=NamedSharding(here, P("data")))
+    step = jax.jit(lambda x: (jnp.sum(x, axis=0), x * 2))
+    report = topology.report(step.lower(rows), 8)
+    assert report.collectives == {"all-reduce": (1, 32 * 4)}
+    assert report.state >= 64 * 32 * 4 / 8
+    assert report.total == report.state + report.temporary + report.program
+
+
+def test_a_planned_job_has_the_shapes_of_a_real_one():
+    settings, _, _ = flags.parse(["--word2vec.width=8", "--train.batch=512"], experiment.Experiment)
+    planned = job.planned(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
+    assert {leaf.shape for leaf in jax.tree.leaves(planned.like()["params"])} == {(1000, 8)}
+    assert np.shape(planned.batches(0).ids) == (8, 2, 42)
+    assert planned.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4

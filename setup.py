@@ -9,10 +9,9 @@ REQUIRED = [
     "absl-py>=2.3",  # flags and flag files
     "numpy>=2.0",  # batches on the host
     "scipy>=1.13",  # distances and statistics; jax brings it along
-    "pyarrow>=20",  # tokens counted and numbered in C++ on all cores; .parquet
+    "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "jaxtyping>=0.3.2",  # shapes in signatures
     "sentencepiece>=0.2.1",  # subword models
-    "zstandard>=0.23",  # .zst corpora
 ]
 TEST = [
     "pytest>=8.3",

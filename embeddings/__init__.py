@@ -1,8 +1,9 @@
 """Train, reproduce and dissect text embeddings in JAX."""
+from pathlib import Path
 from typing import Any
 
 
-def load(model: str) -> Any:
+def load(model: str | Path) -> Any:
     """What a run's folder or a file of vectors holds, as something with `.encode(texts)`.
 
     `model` is a path. Raises embeddings.problems.Problem, one line, when nothing readable is there.

@@ -11,6 +11,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         """`stream` is where the lines go, standard error in the commands."""
         self._stream, self._terminal, self._drawn = stream, stream.isatty(), 0
+        self._part: tuple[str, int] | None = None
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -27,8 +28,12 @@ class Screen:
         self._drawn = len(text)
 
     def amount(self, what: str, done: int, total: int) -> None:
-        """How much of something is done; `total` is 0 where nobody knows."""
-        self.draw(f"{what}: {100 * done / total:.0f} %" if total else f"{what}: {done:,}")
+        """How much of something is done; `total` is 0 where nobody knows. A log gets a line every tenth part."""
+        percent = 100 * done // total if total else 0
+        part = (what, percent if self._terminal else percent // 10)
+        if part != self._part:
+            self._part = part
+            self.draw(f"{what}: {percent} %")
 
     def end(self) -> None:
         """Leaves the line that was drawn last."""

@@ -16,11 +16,15 @@ import time
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 from cases import CASES
 
-from embeddings.training import checkpoint, run_folder
+from embeddings import flags
+from embeddings.corpus import documents, shards
+from embeddings.experiment import Experiment
+from embeddings.objectives import words as objectives
+from embeddings.training import checkpoint, job, mesh, run_folder
+from embeddings.training.step import rows_body
 
 SMALL = """--vocabulary.min_count=1 --word2vec.width=16 --word2vec.block=16 --word2vec.chunk=256 --train.batch=1500
 --word2vec.shared_negatives=16 --train.epochs=3 --log.metrics=1 --checkpoint.steps=4 --checkpoint.seconds=0 --seed=3""".split()
@@ -64,24 +68,18 @@ def trained(text, run, *flags, devices=1):
 
 def state(run):
     """All arrays of a run's last checkpoint by name."""
-    step = checkpoint.newest(run / run_folder.CHECKPOINTS)
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    arrays = {}
-    with ocp.StandardCheckpointer() as reader:
-        for item in ("params", "rest"):
-            path = (run / run_folder.CHECKPOINTS / str(step) / item).resolve()
-            shapes = reader.metadata(path).item_metadata.tree
-            like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
-            for name, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(path, like)):
-                arrays[item + jax.tree_util.keystr(name)] = np.asarray(leaf)
-    assert len(arrays) >= 3
-    return arrays
+    folder = run / run_folder.CHECKPOINTS
+    step = folder / str(checkpoint.newest(folder))
+    arrays = {item: checkpoint.read_item(step / item) for item in ("params", "rest")}
+    named = {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in jax.tree_util.tree_leaves_with_path(arrays)}
+    assert len(named) >= 3
+    return named
 
 
 def deviation(one, other):
     """Largest difference of a parameter as a share of the largest parameter."""
     assert one.keys() == other.keys()
-    names = [name for name in one if name.startswith("params")]
+    names = [name for name in one if name.startswith("['params']")]
     return max(np.abs(one[name] - other[name]).max() / np.abs(one[name]).max() for name in names)
 
 
@@ -154,3 +152,28 @@ def test_killed_and_resumed_is_the_same_bytes(case, text, one_device, tmp_path, 
     for name in want:
         assert want[name].tobytes() == found[name].tobytes(), name
     assert (run / run_folder.METRICS).read_bytes() == (one_device(case) / run_folder.METRICS).read_bytes()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "softmax" not in case])
+def test_pmap_trains_the_same(case, text, one_device, matrix):
+    settings, _, _ = flags.parse([f"--corpus={text}", *SMALL, *CASES[case]], Experiment)
+    source = documents.find(settings.corpus, text=settings.text, data=None, cache=text.parent)
+    vocabulary, tokens = shards.prepare(source, settings.text, settings.vocabulary, text.parent)
+    one = job.build(settings, tokens, vocabulary.counts, mesh.make(settings.mesh, jax.devices()[:1]))
+    objective = objectives.Cbow() if settings.word2vec.algorithm == "cbow" else objectives.SkipGram()
+    axes = type(one.batches(0))(*(1 if np.ndim(array) else None for array in one.batches(0)))
+    body = jax.pmap(
+        rows_body(objective, settings.optimizer.name == "adagrad", one.learning_rate, data="devices"),
+        axis_name="devices", in_axes=(None, axes), out_axes=None, devices=jax.devices()[:8],
+    )
+    found = jax.device_get(one.start(settings.seed))
+    for n in range(one.steps):
+        batch = one.batches(n)
+        split = (a.reshape(a.shape[0], 8, -1, *a.shape[2:]) if np.ndim(a) else a for a in batch)
+        found, _ = body(found, type(batch)(*split))
+    want, tables = state(one_device(case)), jax.device_get(found["params"])
+    names = {name: getattr(tables, name) for name in ("input", "output")}
+    matrix[case, "8 devices by pmap"] = worst = max(
+        np.abs(want[f"['params']['{name}']"] - table).max() / np.abs(table).max() for name, table in names.items()
+    )
+    assert worst < TOLERANCE

@@ -54,12 +54,17 @@ def read_params(folder: Path) -> tuple[int, Any]:
     step = newest(folder)
     if step is None:
         raise Problem(f"{folder}: no whole checkpoint yet: train further, or name another run")
-    path = (folder / str(step) / "params").resolve()
+    return step, read_item(folder / str(step) / "params")
+
+
+def read_item(path: Path) -> Any:
+    """All arrays of an item of a checkpoint, `params` or `rest`, on this process's first device."""
+    path = path.resolve()
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    shapes = ocp.PyTreeCheckpointHandler().metadata(path).tree
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     with ocp.StandardCheckpointer() as checkpointer:
-        shapes = checkpointer.metadata(path).item_metadata.tree
-        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
-        return step, checkpointer.restore(path, target)
+        return checkpointer.restore(path, target)
 
 
 class Checkpoints:

@@ -48,8 +48,7 @@ def run(main: Callable[..., None], cls: type, positional: str | None = None) -> 
     """
     program = _program(main)
     code = 1
-    for name in ("absl", "concurrent.futures"):  # Orbax tells them of what it mends itself or raises anyway
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    _quieten()
     signal.signal(signal.SIGTERM, _told)
     try:
         code = _called(main, cls, positional, program, sys.argv[1:])
@@ -117,6 +116,18 @@ def _program(main: Callable[..., None]) -> str:
     """The name that `python -m` knows the command by."""
     specification = getattr(sys.modules[main.__module__], "__spec__", None)
     return specification.name if specification else Path(sys.argv[0]).stem
+
+
+def _quieten() -> None:
+    """Keeps Orbax from telling at length what it mends itself, or raises anyway."""
+    for name in ("absl", "asyncio", "concurrent.futures"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+    def show(told: Any) -> None:
+        if str(told.exc_value) != "Event loop is closed":  # by threads that were writing when another one failed
+            sys.__unraisablehook__(told)
+
+    sys.unraisablehook = show
 
 
 def _drain() -> None:

@@ -212,6 +212,9 @@ class Experiment:
                                f"{self.processes.count}: processes are counted from 0")
         if self.processes.count > 1 and not self.processes.coordinator:
             raise UsageProblem("--processes.coordinator is needed for more than one process: HOST:PORT of process 0")
+        place = self.processes.coordinator
+        if place not in ("", "auto") and not place.rpartition(":")[2].isdecimal():
+            raise UsageProblem(f"--processes.coordinator={place}: write HOST:PORT of process 0, or auto")
 
 
 def fingerprint(experiment: Experiment) -> str:

@@ -1,6 +1,6 @@
 """What a person sees while a command works: notes, and one line that says how far it is."""
+import io
 import os
-from typing import TextIO
 
 MINUTE = 60
 
@@ -8,7 +8,7 @@ MINUTE = 60
 class Screen:
     """Writes to a terminal or a log; a progress line is drawn over the last one only on a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: io.TextIOBase) -> None:
         """`stream` is where the lines go, standard error in the commands."""
         self._stream, self._terminal, self._drawn = stream, stream.isatty(), 0
         self._part: tuple[str, int] | None = None

@@ -7,8 +7,8 @@ A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (
     noise     words drawn from counts ^ power
 
 Kept words are laid out in blocks of B consecutive centres with a halo of `window` words to each side, blocks in chunks
-(an update each). A centre is paired with the `left` words before it and the `right` words after it: its reach, cut where
-its line ends. Padding centres have 0 of both. Windows do not reach over the end of a span.
+(an update each). A centre is paired with the `left` words before it and the `right` words after it: its reach, cut
+where its line ends. Padding centres have 0 of both. Windows do not reach over the end of a span.
 
 Random numbers are raw words of numpy's Philox, the part of its stream that is promised never to change.
 
@@ -161,7 +161,7 @@ def neighbours(
 def keep_probability(counts: Int64[np.ndarray, "V"], subsample: float) -> Float[np.ndarray, "V"]:
     """Probability of a word to stay: min(1, (sqrt(f / t) + 1) t / f), f its share of all counts, t = subsample.
 
-    This is what the authors' program computes; the paper's eq. 5, 1 - sqrt(t / f), drops somewhat more. t = 0 keeps all.
+    This is what the authors' program computes; the paper's eq. 5, sqrt(t / f), keeps somewhat less. t = 0 keeps all.
     """
     if subsample <= 0:
         return np.ones(len(counts))
@@ -170,11 +170,12 @@ def keep_probability(counts: Int64[np.ndarray, "V"], subsample: float) -> Float[
 
 
 def alias_table(weights: Float[np.ndarray, "V"]) -> UInt64[np.ndarray, "V"]:
-    """Walker's alias table: entry i holds, in its high half, the share of bucket i that is i's own; low half: the other's number.
+    """Walker's alias table: an entry holds the share of its bucket that is its own, and who has the rest.
 
-    Buckets are filled in order (Vose 1991), which a cumulative sum over what light words lack and what heavy words have
-    in excess says at once: light word i is topped up by the first heavy word whose excess is not used up before i, and a
-    heavy word that gave too much is topped up by the next one.
+    The share, times 2^32, is the high half of an entry; the number of the other word is the low half. Buckets are filled
+    in order (Vose 1991), which cumulative sums of what light words lack and of what heavy words have in excess say at
+    once: light word i is topped up by the first heavy word whose excess is not used up before i, and a heavy word that
+    gave too much is topped up by the next one.
     """
     p = weights * (len(weights) / np.sum(weights))
     light, heavy = np.flatnonzero(p < 1), np.flatnonzero(p >= 1)

@@ -7,8 +7,8 @@ With v the rows of the input table and u those of the output table, a centre wor
     skip-gram    s_ij = v_i . u_j                             one score a pair
     CBOW         s_i  = h_i . u_i,  h_i = mean_j v_j          one score a centre
 
-The score of any other word n in the place of the predicted one has u_n for its u. The authors' program reads v_j . u_i for
-skip-gram: over a text that is the same set of pairs.
+The score of any other word n in the place of the predicted one has u_n for its u. The authors' program reads
+v_j . u_i for skip-gram: over a text that is the same set of pairs.
 
 Shapes: V vocabulary, D width, P predictions, C words given.
 """
@@ -47,7 +47,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
 def apply(
     params: Params, given: Int[Array, "P C"], predicted: Int[Array, "P"], mask: Bool[Array, "P C"]
 ) -> Float[Array, "P"]:
-    """The score of each predicted word by the mean of the given ones: a centre (skip-gram, C = 1) or a context (CBOW)."""
+    """The score of each predicted word by the mean of those given: one centre (skip-gram) or a context (CBOW)."""
     weight = mask / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
     mean = jnp.einsum("pc,pcd->pd", weight, params.input[given])
     return jnp.einsum("pd,pd->p", mean, params.output[predicted])

@@ -1,12 +1,12 @@
 """Losses over words and their neighbours.
 
-**Negative sampling** (Mikolov, Sutskever et al. 2013, eq. 4). For each pair of a centre i and a word j in its reach, with
-k words n drawn from the noise distribution,
+**Negative sampling** (Mikolov, Sutskever et al. 2013, eq. 4). For each pair of a centre i and a word j in its reach,
+with k words n drawn from the noise distribution,
 
     J = - sum_(i,j) [ log sigma(s_ij) + sum_n log sigma(-s_in) ]          s_ij = v_i . u_j,  s_in = v_i . u_n
 
-The B centres of a block share N noise words, each with weight k / N: every pair sees k in expectation, and all scores of
-a block are one matrix product. With m_ij = 1 where i and j are a pair and c_i = sum_j m_ij,
+The B centres of a block share N noise words, each with weight k / N: every pair sees k in expectation, and all scores
+of a block are one matrix product. With m_ij = 1 where i and j are a pair and c_i = sum_j m_ij,
 
     J          = - sum_ij m_ij log sigma(s_ij) - sum_in c_i (k / N) log sigma(-s_in)
     dJ / ds_ij = m_ij (sigma(s_ij) - 1)        dJ / ds_in = c_i (k / N) sigma(s_in)
@@ -19,7 +19,11 @@ A row objective says which rows of the tables a chunk reads, the loss, and its g
 learning rate costs nothing there). Where a row stands in a chunk several times, each place has its own part of the
 gradient. `total` adds partial scores up where the width of the tables is split over devices.
 
-Shapes: K blocks, B centres, R = B + 2 window rows, N noise words, D width, V vocabulary.
+What belongs to pairs is kept by offset, `[B, S]`: column o is the word o - window after the centre. The gradients are
+written for speed: sums over a window are S - 1 shifted products instead of a matrix product with a band of zeros, and
+barriers keep the compiler from doing the same work anew for each shift.
+
+Shapes: K blocks, B centres, S = 2 window + 1 offsets, R = B + 2 window rows, N noise words, D width, V vocabulary.
 """
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +31,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from embeddings.inputs.words import Batch, Chunk
 from embeddings.models.word2vec import Params
@@ -37,17 +41,37 @@ Sums = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 Total = Callable[[Array], Array]
 
 
-def offsets(chunk: Chunk) -> Int[np.ndarray, "B R"]:
-    """How many words row j stands after centre i; out of any reach for the centre itself."""
-    B, R = chunk.left.shape[1], chunk.ids.shape[1]
-    offset = np.arange(R) - np.arange(B)[:, None] - (R - B) // 2
-    return np.where(offset == 0, R, offset).astype(np.int32)
+def pairs(chunk: Chunk) -> Bool[Array, "K B S"]:
+    """m by offset: whether centre and word are a pair."""
+    window = (chunk.ids.shape[1] - chunk.left.shape[1]) // 2
+    return _within(chunk, np.arange(-window, window + 1, dtype=np.int32))
 
 
-def pairs(chunk: Chunk) -> Bool[Array, "K B R"]:
-    """m: whether centre i and row j are a pair."""
-    offset = offsets(chunk)
-    return (offset >= -chunk.left[:, :, None]) & (offset <= chunk.right[:, :, None])
+def _within(chunk: Chunk, offset: np.ndarray) -> Array:
+    return (offset >= -chunk.left[:, :, None]) & (offset <= chunk.right[:, :, None]) & (offset != 0)
+
+
+def by_offset(scores: Float[Array, "K B R"]) -> Float[Array, "K B S"]:
+    """Scores of each centre with all rows -> with the words around it: row i + o of centre i becomes column o."""
+    K, B, R = scores.shape
+    # In a row that is one longer, what stood on a diagonal stands in a column.
+    skewed = jnp.pad(scores.reshape(K, B * R), ((0, 0), (0, B))).reshape(K, B, R + 1)
+    return skewed[:, :, : R - B + 1]
+
+
+def around(weight: Float[Array, "K B S"], rows: Float[Array, "K R D"]) -> Float[Array, "K B D"]:
+    """For each centre the weighted sum of the words around it; the centre itself has no part."""
+    B, S = weight.shape[1:]
+    return sum(weight[:, :, o, None] * rows[:, o : o + B] for o in range(S) if o != S // 2)
+
+
+def spread(weight: Float[Array, "K B S"], centres: Float[Array, "K B D"]) -> Float[Array, "K R D"]:
+    """For each word the weighted sum of the centres around which it stands: the transpose of `around`."""
+    B, S = weight.shape[1:]
+    wide = [jnp.pad(a, ((0, 0), (S - 1, S - 1), (0, 0))) for a in (weight, centres)]
+    weight, centres = jax.lax.optimization_barrier(wide)
+    shifts = ((o, slice(S - 1 - o, S - 1 - o + B + S - 1)) for o in range(S) if o != S // 2)
+    return sum(weight[:, here, o, None] * centres[:, here] for o, here in shifts)
 
 
 def _centres(rows: Array, chunk: Chunk) -> Array:
@@ -66,6 +90,13 @@ def _same(x: Array) -> Array:
     return x
 
 
+def _noise_gradient(g: Array, x: Array, noise: Array) -> tuple[Array, Array]:
+    """From dJ by the scores `[K, B, N]` of x `[K, B, D]` with the noise: dJ by x and by the noise."""
+    g = jax.lax.optimization_barrier(g)
+    turned = jax.lax.optimization_barrier(jnp.swapaxes(g, 1, 2))
+    return _product("kbn,knd->kbd", g, noise), _product("knb,kbd->knd", turned, x)
+
+
 @dataclasses.dataclass(frozen=True)
 class SkipGram:
     """Skip-gram with negative sampling."""
@@ -74,31 +105,33 @@ class SkipGram:
     """Noise words a pair, k."""
 
     def rows(self, chunk: Chunk) -> Params:
-        """Word numbers: of the input table the centres `[K, B]`; of the output table R words, then the noise `[K, R + N]`."""
+        """Word numbers: of the input table the B centres; of the output table the R words, then the noise."""
         return Params(_centres(chunk.ids, chunk), jnp.concatenate([chunk.ids, chunk.negatives], axis=1))
 
-    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
-        """J over the pairs of the chunk, from rows `[K, B, D]` and `[K, R + N, D]`; the weight is the number of pairs."""
-        m, c = pairs(chunk), chunk.left + chunk.right
-        R, N = m.shape[2], chunk.negatives.shape[1]
+    def _scores(self, rows: Params, chunk: Chunk, total: Total) -> tuple[Array, Array]:
+        """s_ij by offset and s_in, `[K, B, S]` and `[K, B, N]`."""
         s = total(_product("kbd,knd->kbn", rows.input, rows.output))
-        seen = jnp.sum(jnp.where(m, jax.nn.softplus(-s[:, :, :R]), 0))
-        noise = jnp.sum(c * jnp.sum(jax.nn.softplus(s[:, :, R:]), axis=2)) * (self.negatives / N)
-        return {"loss": (seen + noise, jnp.sum(c).astype(s.dtype))}
+        R = chunk.ids.shape[1]
+        return by_offset(s[:, :, :R]), s[:, :, R:]
+
+    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
+        """J over the pairs of the chunk, from rows `[K, B, D]` and `[K, R + N, D]`; the weight is their number."""
+        seen, noise = self._scores(rows, chunk, total)
+        c = chunk.left + chunk.right
+        share = self.negatives / noise.shape[2]
+        j = jnp.sum(jnp.where(pairs(chunk), jax.nn.softplus(-seen), 0))
+        return {"loss": (j + share * jnp.sum(c[:, :, None] * jax.nn.softplus(noise)), jnp.sum(c).astype(j.dtype))}
 
     def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
-        """dJ by each row, times `factor`.
-
-        Seen words and noise go through the same arithmetic, told apart by constants: offset 0 is in every reach.
-        """
-        R, N = chunk.ids.shape[1], chunk.negatives.shape[1]
-        s = total(_product("kbd,knd->kbn", rows.input, rows.output))
-        offset = np.pad(offsets(chunk), ((0, 0), (0, N)))
-        seen = (np.arange(R + N) < R).astype(np.float32)
-        left, right = chunk.left[:, :, None], chunk.right[:, :, None]
-        weight = factor * (seen + (1 - seen) * (self.negatives / N) * (left + right))
-        g = jnp.where((offset >= -left) & (offset <= right), weight, 0) * (jax.nn.sigmoid(s) - seen)
-        return Params(_product("kbn,knd->kbd", g, rows.output), _product("kbn,kbd->knd", g, rows.input))
+        """dJ by each row, times `factor`."""
+        R = chunk.ids.shape[1]
+        seen, noise = self._scores(rows, chunk, total)
+        g = jnp.where(pairs(chunk), factor, 0) * (jax.nn.sigmoid(seen) - 1)
+        g = jax.lax.optimization_barrier(g)
+        weight = factor * (self.negatives / noise.shape[2]) * (chunk.left + chunk.right)
+        by_centre, by_noise = _noise_gradient(weight[:, :, None] * jax.nn.sigmoid(noise), rows.input, rows.output[:, R:])
+        by_words = spread(g, rows.input)
+        return Params(by_centre + around(g, rows.output[:, :R]), jnp.concatenate([by_words, by_noise], axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,39 +141,41 @@ class Cbow:
     negatives: int = 5
     """Noise words a centre, k."""
     exact: bool = False
-    """Whether a context word gets its share 1 / c_i of dJ / dh_i, as the gradient of the mean is, or the whole of it."""
+    """Whether a context word gets its share 1 / c_i of dJ / dh_i, as the gradient of a mean is, or the whole of it."""
 
     def rows(self, chunk: Chunk) -> Params:
-        """Word numbers: of the input table R words `[K, R]`; of the output table the centres, then the noise `[K, B + N]`."""
+        """Word numbers: of the input table the R words; of the output table the B centres, then the noise."""
         return Params(chunk.ids, jnp.concatenate([_centres(chunk.ids, chunk), chunk.negatives], axis=1))
 
-    def _scores(self, rows: Params, m: Array, c: Array, total: Total) -> tuple[Array, Array, Array]:
-        """h `[K, B, D]`, s_i `[K, B]`, s_in `[K, B, N]`."""
-        h = _product("kbr,krd->kbd", m / jnp.maximum(c, 1)[:, :, None], rows.input)
-        B = m.shape[1]
+    def _scores(self, rows: Params, chunk: Chunk, total: Total) -> tuple[Array, Array, Array, Array]:
+        """1 / c_i `[K, B, 1]` (0 without a context), h `[K, B, D]`, s_i `[K, B]` and s_in `[K, B, N]`."""
+        c = (chunk.left + chunk.right)[:, :, None]
+        share = jnp.where(c > 0, 1 / jnp.maximum(c, 1), 0)
+        B, R = c.shape[1], chunk.ids.shape[1]
+        offset = np.arange(R, dtype=np.int32) - np.arange(B, dtype=np.int32)[:, None] - (R - B) // 2
+        # A product with a band, though `around` does it with fewer: the compiler would redo that for each reader of h.
+        h = _product("kbr,krd->kbd", jnp.where(_within(chunk, offset), share, 0), rows.input)
         seen = total(jnp.sum(h * rows.output[:, :B], axis=2))
-        return h, seen, total(_product("kbd,knd->kbn", h, rows.output[:, B:]))
+        return share, h, seen, total(_product("kbd,knd->kbn", h, rows.output[:, B:]))
 
     def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
         """J over the centres of the chunk that have a context; the weight is their number."""
-        c = chunk.left + chunk.right
-        _, seen, noise = self._scores(rows, pairs(chunk), c, total)
-        share = self.negatives / chunk.negatives.shape[1]
-        each = jax.nn.softplus(-seen) + share * jnp.sum(jax.nn.softplus(noise), axis=2)
-        return {"loss": (jnp.sum(jnp.where(c > 0, each, 0)), jnp.sum(c > 0, dtype=each.dtype))}
+        share, _, seen, noise = self._scores(rows, chunk, total)
+        j = jax.nn.softplus(-seen) + (self.negatives / noise.shape[2]) * jnp.sum(jax.nn.softplus(noise), axis=2)
+        there = share[:, :, 0] > 0
+        return {"loss": (jnp.sum(jnp.where(there, j, 0)), jnp.sum(there, dtype=j.dtype))}
 
     def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
-        """dJ by each row, times `factor`; unless `exact`, input rows get dJ / dh_i of each centre they stand around."""
-        m, c = pairs(chunk), chunk.left + chunk.right
-        h, seen, noise = self._scores(rows, m, c, total)
-        B = m.shape[1]
-        weight = jnp.where(c > 0, factor, 0.0)
-        g_seen = (weight * (jax.nn.sigmoid(seen) - 1))[:, :, None]
-        g_noise = (weight * (self.negatives / chunk.negatives.shape[1]))[:, :, None] * jax.nn.sigmoid(noise)
-        dh = g_seen * rows.output[:, :B] + _product("kbn,knd->kbd", g_noise, rows.output[:, B:])
-        share = m / jnp.maximum(c, 1)[:, :, None] if self.exact else m.astype(dh.dtype)
-        output = jnp.concatenate([g_seen * h, _product("kbn,kbd->knd", g_noise, h)], axis=1)
-        return Params(_product("kbr,kbd->krd", share, dh), output)
+        """dJ by each row, times `factor`; unless `exact`, a word gets dJ / dh_i of each centre it stands around."""
+        share, h, seen, noise = self._scores(rows, chunk, total)
+        B = h.shape[1]
+        weight = jnp.where(share > 0, factor, 0.0)
+        g = weight * (jax.nn.sigmoid(seen)[:, :, None] - 1)
+        g_noise = weight * (self.negatives / noise.shape[2]) * jax.nn.sigmoid(noise)
+        by_h, by_noise = _noise_gradient(g_noise, h, rows.output[:, B:])
+        by_h = by_h + g * rows.output[:, :B]
+        words = spread(jnp.where(pairs(chunk), 1.0, 0.0), share * by_h if self.exact else by_h)
+        return Params(words, jnp.concatenate([g * h, by_noise], axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +193,11 @@ class Softmax:
 
         @jax.checkpoint
         def one(params: Params, chunk: Chunk) -> tuple[Array, Array]:
-            m, c = pairs(chunk), chunk.left + chunk.right
+            c = chunk.left + chunk.right
             v = params.input[_centres(chunk.ids, chunk)]
             log_z = jax.nn.logsumexp(_product("kbd,vd->kbv", v, params.output), axis=2)
-            s = _product("kbd,krd->kbr", v, params.output[chunk.ids])
-            return jnp.sum(c * log_z) - jnp.sum(jnp.where(m, s, 0)), jnp.sum(c).astype(s.dtype)
+            seen = by_offset(_product("kbd,krd->kbr", v, params.output[chunk.ids]))
+            return jnp.sum(c * log_z) - jnp.sum(jnp.where(pairs(chunk), seen, 0)), jnp.sum(c).astype(v.dtype)
 
         def add(carry: tuple[Array, Array], numbered: tuple[Array, Chunk]) -> tuple[tuple[Array, Array], None]:
             n, chunk = numbered

@@ -13,8 +13,8 @@ Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 def schedule(config: experiment.Optimizer, steps: int) -> Schedule:
     """The learning rate at a step counted from 0, for a run of `steps` steps.
 
-    It rises linearly over the first warmup * steps steps (step 0 takes one part of it, not 0), then falls from the peak at
-    a line or half a cosine to final_learning_rate * learning_rate, which would be reached at step `steps`; or stays.
+    It rises linearly over the first warmup * steps steps (step 0 takes one part of it, not 0), then falls from the peak
+    along a line or half a cosine to final_learning_rate * learning_rate, reached at step `steps`; or stays.
     """
     shapes = {
         "linear": lambda done: 1 - done,

@@ -27,7 +27,7 @@ def join(config: experiment.Processes) -> None:
     def meet() -> None:
         try:
             jax.distributed.initialize(*which, initialization_timeout=math.ceil(config.seconds) + 60)
-        except (RuntimeError, ValueError) as failure:
+        except Exception as failure:  # JAX raises what its many ways of finding the others raise
             failures.append(failure)
 
     # In a thread that can be left behind, as JAX aborts the process when its own time is over.
@@ -41,8 +41,8 @@ def join(config: experiment.Processes) -> None:
             "that each was started and reaches this address, or raise --processes.seconds"
         )
     if failures:
-        reason = (str(failures[0]).strip() or type(failures[0]).__name__).splitlines()[0]
-        raise Problem(f"{flag}: cannot join the other processes: {reason}: correct the address or free its port")
+        reason = (str(failures[0]).strip() or type(failures[0]).__name__).splitlines()[0].rstrip(".")
+        raise Problem(f"{flag}: cannot join the other processes: {reason}: name process 0 and a free port of it")
 
 
 def barrier(name: str) -> None:

@@ -1,9 +1,9 @@
 """One training step, made once for a mesh: `step(state, batch) -> (state, sums)`.
 
-A state is `{"params": ..., "optimizer": ..., "step": ...}`; the learning rate is schedule(step). Two builders: `dense_step`
-differentiates a loss by all parameters and applies an optax optimizer; `rows_step` is for word tables of which an update
-touches few rows: it gathers them, asks the objective for their gradient and scatters the change, chunk after chunk
-inside one call, into tables that are donated and never copied.
+A state is `{"params": ..., "optimizer": ..., "step": ...}`; the learning rate is schedule(step). Two builders:
+`dense_step` differentiates a loss by all parameters and applies an optax optimizer; `rows_step` is for word tables of
+which an update touches few rows: it gathers them, asks the objective for their gradient and scatters the change, chunk
+after chunk inside one call, into tables that are donated and never copied.
 
 On a mesh with axes data, fsdp and tensor, `rows_step` splits the blocks of a chunk over `data` and the width of the
 tables over the other two. Partial scores are added up over the width; each device gets the row gradients of the others
@@ -78,7 +78,7 @@ class Step:
         return jax.tree.map(lambda a: NamedSharding(self.mesh, P(None, self.split) if np.ndim(a) else P()), batch)
 
     def start(self, make: Callable[..., Tree], *arguments: Any) -> Tree:
-        """The state at step 0, from `make(*arguments)`, its parts made where they belong; so no device holds all of it."""
+        """The state at step 0, from `make(*arguments)`, each part made where it belongs: no device holds all of it."""
         shardings = self.state_shardings(self.shapes(make, *arguments))
         return jax.jit(lambda *a: self.new(make(*a)), out_shardings=shardings)(*arguments)
 
@@ -109,7 +109,7 @@ class Step:
 
 
 def state_shardings(mesh: Mesh, state: Tree) -> Tree:
-    """Parameters, and what an optimizer keeps in their shape, by the table in mesh.py; everything smaller is replicated."""
+    """Parameters, and what an optimizer keeps in their shape, by the table in mesh.py; what is smaller, everywhere."""
 
     def one(path: tuple, leaf: Any) -> NamedSharding:
         return NamedSharding(mesh, specification(path, leaf) if np.ndim(leaf) >= 2 else P())
@@ -144,8 +144,8 @@ def rows_step(objective: RowObjective, config: experiment.Optimizer, rate: Sched
             return body(state, batch)
         of_state = jax.tree.map(lambda s: s.spec, state_shardings(mesh, state))
         of_batch = jax.tree.map(lambda a: P(None, data) if a.ndim else P(), batch)
-        split = jax.shard_map(body, mesh=mesh, in_specs=(of_state, of_batch), out_specs=(of_state, P()), check_vma=False)
-        return split(state, batch)
+        specs = {"in_specs": (of_state, of_batch), "out_specs": (of_state, P())}
+        return jax.shard_map(body, mesh=mesh, check_vma=False, **specs)(state, batch)
 
     def parameters(state: Tree) -> Tree:
         return jax.tree.map(lambda table: table[:, 0], state["params"]) if adagrad else state["params"]

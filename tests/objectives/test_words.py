@@ -6,7 +6,7 @@ import pytest
 
 from embeddings.inputs.words import Batch, Chunk
 from embeddings.models.word2vec import Params
-from embeddings.objectives.words import Cbow, SkipGram, Softmax
+from embeddings.objectives.words import Cbow, SkipGram, Softmax, around, by_offset, spread
 
 K, B, W, N, D, V = 2, 4, 2, 3, 5, 11
 R = B + 2 * W
@@ -158,5 +158,23 @@ def test_the_softmax_is_its_definition_and_skips_chunks_that_are_not_filled():
     gradient = jax.grad(lambda p: Softmax().loss(p, batch)["loss"][0])(jax.tree.map(jnp.asarray, params))
     step = np.zeros((V, D), np.float32)
     step[int(c.ids[0, 3]), 2] = 1e-2
-    up, down = (Softmax().loss(Params(params.input + s * step, jnp.asarray(params.output)), batch)["loss"][0] for s in (1, -1))
+    moved = (Params(params.input + s * step, jnp.asarray(params.output)) for s in (1, -1))
+    up, down = (Softmax().loss(p, batch)["loss"][0] for p in moved)
     np.testing.assert_allclose(jnp.sum(gradient.input * step), (up - down) / 2, rtol=2e-2)
+
+
+def test_windows_are_sums_over_offsets():
+    rng = np.random.default_rng(2)
+    weight, rows, centres = (rng.normal(size=shape) for shape in [(K, B, 2 * W + 1), (K, R, D), (K, B, D)])
+    near, far = np.zeros((K, B, D)), np.zeros((K, R, D))
+    for i in range(B):
+        for o in range(2 * W + 1):
+            if o != W:
+                near[:, i] += weight[:, i, o, None] * rows[:, i + o]
+                far[:, i + o] += weight[:, i, o, None] * centres[:, i]
+    single = [jnp.asarray(a, jnp.float32) for a in (weight, rows, centres)]
+    np.testing.assert_allclose(around(single[0], single[1]), near, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(spread(single[0], single[2]), far, rtol=1e-4, atol=1e-5)
+    scores = rng.normal(size=(K, B, R)).astype(np.float32)
+    want = [[scores[k, i, i : i + 2 * W + 1] for i in range(B)] for k in range(K)]
+    assert (by_offset(jnp.asarray(scores)) == np.array(want)).all()

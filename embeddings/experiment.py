@@ -58,6 +58,8 @@ class Word2Vec:
     """Noise words are drawn from counts to this power."""
     subsample: Share = 1e-3
     """Words more frequent than this share of the corpus are dropped at random; 0 drops none."""
+    burst: Annotated[int, Range(at_least=0, below=64)] = 4
+    """A word is kept at most this often among 64 consecutive kept words, so that no step gets too long; 0 keeps all."""
     block: Positive = 32
     """Consecutive centres that share their noise words, B."""
     shared_negatives: Positive = 64

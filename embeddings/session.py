@@ -103,14 +103,14 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
 
 
 def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:
-    """The step to go on from and its state; 0 and None where nothing was saved yet."""
+    """The step to go on from and its state; 0 and None where nothing was saved yet. Raises Problem for damage."""
     first, state = checkpoints.restore(job.like()) or (0, None)
     processes.barrier("resumed")
     broken = checkpoints.drop_after(first)
     if broken:
         screen.note(
-            f"{checkpoints.folder}: {', '.join(map(str, broken))}: cut off while it was written, or damaged since: "
-            + (f"left out, going on from {first}" if first else "left out, beginning again")
+            f"{checkpoints.folder}: {', '.join(map(str, broken))}: cut off or damaged: left out, "
+            + (f"going on from {first}" if first else "beginning again")
         )
     return first, state
 

@@ -27,15 +27,16 @@ from embeddings.training import checkpoint, job, mesh, run_folder
 from embeddings.training.step import rows_body
 
 SMALL = """--vocabulary.min_count=1 --word2vec.width=16 --word2vec.block=16 --word2vec.chunk=256 --train.batch=1500
---word2vec.shared_negatives=16 --train.epochs=3 --log.metrics=1 --checkpoint.steps=4 --checkpoint.seconds=0 --seed=3""".split()
+--word2vec.shared_negatives=16 --train.epochs=3 --log.metrics=1 --checkpoint.steps=4 --checkpoint.seconds=0
+--seed=3""".split()
 TOPOLOGIES = {
     "8 devices": ["--mesh.data=8"],
     "2 x 4 (fsdp, tensor)": ["--mesh.fsdp=2", "--mesh.tensor=4"],
     "2 x 2 x 2": ["--mesh.data=2", "--mesh.fsdp=2", "--mesh.tensor=2"],
 }
 TOLERANCE = 1e-4
-"""Largest deviation across topologies: sums are taken in another order, through dozens of dependent updates. On the same
-topology it is 0."""
+"""Largest deviation across topologies: sums are taken in another order, through dozens of dependent updates. On the
+same topology it is 0."""
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,9 @@
 A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (2013) does while it reads:
 
     keep      a word of relative frequency f stays with probability min(1, (sqrt(f / t) + 1) t / f)
+    burst     of the words that stay, one stands at most `burst` times in a stretch of 64 (not in their program: there each
+              place sees the update before it; here those of a chunk do not, and a printed table of numbers would take
+              one step far too long)
     reach     of a centre, uniform on 1 .. window: the words it is paired with, to each side
     noise     words drawn from counts ^ power
 
@@ -20,9 +23,13 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32, Int64, UInt32, UInt64
+from jaxtyping import Array, Bool, Float, Int, Int32, Int64, UInt32, UInt64
 
 from embeddings.problems import UsageProblem
+
+
+STRETCH = 64
+"""Words over which a burst of one word is seen; a power of two."""
 
 
 @runtime_checkable
@@ -76,6 +83,7 @@ class Batches:
     shared_negatives: int = 64
     subsample: float = 1e-3
     noise_power: float = 0.75
+    burst: int = 4
     multiple: int = 1
     """Blocks a chunk are padded to a multiple of this: the number of devices they are split over."""
 
@@ -107,6 +115,9 @@ class Batches:
         random = np.random.Philox(key=np.array([self.seed, n], np.uint64))
         kept = random.random_raw(-(-self.batch // 2)).view(np.uint32)[: len(ids)] <= self._keep[ids]
         ids, segments = ids[kept], segments[kept]
+        if self.burst:
+            kept = ~crowded(ids, self.burst)
+            ids, segments = ids[kept], segments[kept]
         reach = random.random_raw(-(-self.batch // 4)).view(np.uint16)[: len(ids)].astype(np.int32)
         left, right = neighbours((reach * self.window >> 16) + 1, segments)
         return self._lay_out(ids, left, right, random, stop - start)
@@ -144,6 +155,21 @@ class Batches:
         )
 
 
+def crowded(ids: Int32[np.ndarray, "n"], most: int) -> Bool[np.ndarray, "n"]:
+    """Which words have stood `most` times already in their stretch, the STRETCH words that begin at a multiple of it."""
+    stretches = -(-len(ids) // STRETCH)
+    # A stretch's words in order of number, then place: one that equals the word `most` before it is one too many.
+    keys = np.full(stretches * STRETCH, -1, np.int64)
+    keys[: len(ids)] = ids
+    keys = np.sort((keys * STRETCH).reshape(-1, STRETCH) + np.arange(STRETCH), axis=1)
+    words, places = keys >> STRETCH.bit_length() - 1, keys & STRETCH - 1
+    too_many = (words[:, most:] == words[:, :-most]) & (words[:, most:] >= 0)
+    found = np.zeros((stretches, STRETCH), bool)
+    row, column = np.nonzero(too_many)
+    found[row, places[row, column + most]] = True
+    return found.reshape(-1)[: len(ids)]
+
+
 def neighbours(
     reach: Int32[np.ndarray, "n"], segments: Int32[np.ndarray, "n"]
 ) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "n"]]:
@@ -172,10 +198,10 @@ def keep_probability(counts: Int64[np.ndarray, "V"], subsample: float) -> Float[
 def alias_table(weights: Float[np.ndarray, "V"]) -> UInt64[np.ndarray, "V"]:
     """Walker's alias table: an entry holds the share of its bucket that is its own, and who has the rest.
 
-    The share, times 2^32, is the high half of an entry; the number of the other word is the low half. Buckets are filled
-    in order (Vose 1991), which cumulative sums of what light words lack and of what heavy words have in excess say at
-    once: light word i is topped up by the first heavy word whose excess is not used up before i, and a heavy word that
-    gave too much is topped up by the next one.
+    The share, times 2^32, is the high half of an entry; the number of the other word is the low half. Buckets are
+    filled in order (Vose 1991), which cumulative sums of what light words lack and of what heavy words have in excess
+    say at once: light word i is topped up by the first heavy word whose excess is not used up before i, and a heavy
+    word that gave too much is topped up by the next one.
     """
     p = weights * (len(weights) / np.sum(weights))
     light, heavy = np.flatnonzero(p < 1), np.flatnonzero(p >= 1)

@@ -129,7 +129,8 @@ class SkipGram:
         g = jnp.where(pairs(chunk), factor, 0) * (jax.nn.sigmoid(seen) - 1)
         g = jax.lax.optimization_barrier(g)
         weight = factor * (self.negatives / noise.shape[2]) * (chunk.left + chunk.right)
-        by_centre, by_noise = _noise_gradient(weight[:, :, None] * jax.nn.sigmoid(noise), rows.input, rows.output[:, R:])
+        g_noise = weight[:, :, None] * jax.nn.sigmoid(noise)
+        by_centre, by_noise = _noise_gradient(g_noise, rows.input, rows.output[:, R:])
         by_words = spread(g, rows.input)
         return Params(by_centre + around(g, rows.output[:, :R]), jnp.concatenate([by_words, by_noise], axis=1))
 

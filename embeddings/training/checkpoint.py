@@ -135,9 +135,15 @@ class Checkpoints:
     def drop_after(self, step: int) -> list[int]:
         """Deletes the folders of later steps, which did not verify, as Orbax would keep them as the newest.
 
-        Returns these steps.
+        Returns these steps. Raises Problem where `step` is 0 and one of them was whole once: it may be mended.
         """
         later = sorted(s for s in self._manager.all_steps() if s > step)
+        sealed = [str(s) for s in later if (self.folder / str(s) / MANIFEST).exists()]
+        if sealed and not step:
+            raise Problem(
+                f"{self.folder}: {', '.join(sealed)}: damaged, and there is no other to go on from: put the files back "
+                "from a copy, or delete this folder to begin again"
+            )
         for broken in later:
             self._manager.delete(broken)
         return later

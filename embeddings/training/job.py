@@ -137,6 +137,7 @@ def _word2vec(
         shared_negatives=part.shared_negatives,
         subsample=part.subsample,
         noise_power=part.noise_power,
+        burst=part.burst,
         multiple=mesh.shape["data"],
     )
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 import jax
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from embeddings import experiment
 from embeddings.problems import Problem
 
+LONGEST = 7 * 24 * 3600 * 1000  # milliseconds to wait for others that are alive
 AGREE_EVERY = 10  # batches between two questions to process 0's clock
 
 
@@ -46,9 +48,16 @@ def join(config: experiment.Processes) -> None:
 
 
 def barrier(name: str) -> None:
-    """Returns when every process has come here."""
+    """Returns when every process has come here, `name` being used once. Raises Problem when one of them has left.
+
+    It is the coordinator that is asked: a collective gives up after half a minute, and a corpus may take hours.
+    """
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        try:
+            ocp.multihost.get_barrier_sync_fn()(key=name, timeout_ms=LONGEST)
+        except jax.errors.JaxRuntimeError as failure:
+            reason = str(failure).splitlines()[0]
+            raise Problem(f"another process of this run has left: its own message says why ({reason})") from None
 
 
 def first() -> bool:

@@ -92,8 +92,12 @@ class RunFolder:
         check(settings)
         self.path = Path(settings.run)
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / LOCK).open("w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / LOCK).open("w")
+        except OSError:
+            self._unmake()
+            raise
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,11 +107,7 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._made:
-            shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(OSError):  # somebody else has put something there
-            for folder in self._made[1:]:
-                folder.rmdir()
+        self._unmake()
         self._lock.close()
 
     def began(self) -> None:
@@ -119,3 +119,11 @@ class RunFolder:
         write_whole(self.path / FLAGS, flags.resolved(settings))
         vocabulary.save(self.path / VOCABULARY)
         write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+    def _unmake(self) -> None:
+        """Removes the folders that this run made."""
+        if self._made:
+            shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in self._made[1:]:
+                folder.rmdir()

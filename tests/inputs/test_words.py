@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embeddings.inputs.words import Batches, alias_table, draw, keep_probability
+from embeddings.inputs.words import STRETCH, Batches, alias_table, crowded, draw, keep_probability
 from embeddings.problems import UsageProblem
 
 
@@ -31,7 +31,7 @@ def text(n=1000, words=40, line=7.0, seed=0):
 
 
 def make(corpus, counts, **settings):
-    small = {"batch": 200, "window": 3, "block": 8, "chunk": 16, "shared_negatives": 6, "subsample": 0.05, "seed": 3}
+    small = {"batch": 200, "window": 3, "block": 8, "chunk": 16, "shared_negatives": 6, "subsample": 0.05, "seed": 3, "burst": 0}
     return Batches(corpus, counts, **(small | settings))
 
 
@@ -126,7 +126,7 @@ def test_words_stay_as_often_as_their_definition_says():
         assert p == pytest.approx(min(1.0, (np.sqrt(f / t) + 1) * t / f))
     assert (keep_probability(counts, 0.0) == 1).all()
     ids = np.repeat(np.arange(5, dtype=np.int32), 40_000)
-    batch = Batches(Text(ids, np.zeros_like(ids)), counts, batch=200_000)(0)
+    batch = Batches(Text(ids, np.zeros_like(ids)), counts, batch=200_000, burst=0)(0)
     centres = batch.ids[: int(batch.chunks), :, 5:-5][(batch.left + batch.right)[: int(batch.chunks)] > 0]
     seen = np.bincount(centres.ravel(), minlength=5) / 40_000
     np.testing.assert_allclose(seen, keep, atol=4 * np.sqrt(0.25 / 40_000))
@@ -134,7 +134,7 @@ def test_words_stay_as_often_as_their_definition_says():
 
 def test_reach_is_uniform():
     corpus = Text(np.zeros(100_000, np.int32), np.zeros(100_000, np.int32))
-    batch = Batches(corpus, np.array([100_000]), batch=100_000, subsample=0.0)(0)
+    batch = Batches(corpus, np.array([100_000]), batch=100_000, subsample=0.0, burst=0)(0)
     share = np.bincount(batch.left[batch.left > 0], minlength=6)[1:] / 100_000
     inner = slice(5, 100_000 - 5)
     assert (batch.left.ravel()[inner] == batch.right.ravel()[inner]).all()
@@ -178,3 +178,20 @@ def test_draw_reads_the_bucket_from_the_high_and_the_share_from_the_low_half():
 def test_a_chunk_that_is_no_multiple_of_a_block_is_refused():
     with pytest.raises(UsageProblem, match=r"--word2vec\.chunk=20.*--word2vec\.block=8"):
         make(*text(), chunk=20)
+
+
+def test_a_word_stands_at_most_so_often_in_a_stretch():
+    ids = np.random.default_rng(0).integers(0, 9, 300).astype(np.int32)
+    for most in (1, 4, 40):
+        want = [np.sum(ids[i // STRETCH * STRETCH : i] == ids[i]) >= most for i in range(len(ids))]
+        np.testing.assert_array_equal(crowded(ids, most), want)
+    assert not crowded(np.zeros(0, np.int32), 4).size
+
+
+def test_bursts_are_thinned_and_may_be_kept():
+    tokens = Text(np.zeros(640, np.int32), np.zeros(640, np.int32))
+    sizes = {}
+    for burst in (0, 4):
+        batch = Batches(tokens, np.array([640]), batch=640, subsample=0.0, burst=burst)(0)
+        sizes[burst] = int(batch.chunks)
+    assert sizes == {0: 10, 4: 1}

@@ -31,7 +31,7 @@ def rows_of(objective, chunk, params):
     return jax.tree.map(lambda table, ids: jnp.asarray(table)[ids], params, objective.rows(chunk))
 
 
-def around(chunk, k, i):
+def context_of(chunk, k, i):
     """Rows of block k that stand around its centre i."""
     return [i + W + o for o in range(-int(chunk.left[k, i]), int(chunk.right[k, i]) + 1) if o != 0]
 
@@ -45,7 +45,7 @@ def skipgram_by_loop(params, chunk, k_noise):
     loss, weight, g = 0.0, 0, Params(*(np.zeros((V, D)) for _ in range(2)))
     for k in range(K):
         for i in range(B):
-            for j in around(chunk, k, i):
+            for j in context_of(chunk, k, i):
                 word, context = int(chunk.ids[k, i + W]), int(chunk.ids[k, j])
                 weight += 1
                 noise = [(int(n), 0, k_noise / N) for n in chunk.negatives[k]]
@@ -61,7 +61,7 @@ def cbow_by_loop(params, chunk, k_noise, exact):
     loss, weight, g = 0.0, 0, Params(*(np.zeros((V, D)) for _ in range(2)))
     for k in range(K):
         for i in range(B):
-            context = [int(chunk.ids[k, j]) for j in around(chunk, k, i)]
+            context = [int(chunk.ids[k, j]) for j in context_of(chunk, k, i)]
             if not context:
                 continue
             weight += 1
@@ -146,7 +146,7 @@ def test_the_softmax_is_its_definition_and_skips_chunks_that_are_not_filled():
     loss, weight = 0.0, 0
     for k in range(K):
         for i in range(B):
-            for j in around(c, k, i):
+            for j in context_of(c, k, i):
                 s = params.output.astype(float) @ params.input[int(c.ids[k, i + W])].astype(float)
                 loss += np.log(np.exp(s).sum()) - s[int(c.ids[k, j])]
                 weight += 1

@@ -46,8 +46,6 @@ def batches(words=60, **settings):
 
 def mesh_of(shape=(1, 1, 1)):
     n = math.prod(shape)
-    if len(jax.devices()) < n:
-        pytest.skip(f"needs {n} devices: XLA_FLAGS=--xla_force_host_platform_device_count={n}")
     return meshes.make(experiment.Mesh(*shape), jax.devices()[:n])
 
 
@@ -83,10 +81,10 @@ def test_sgd_on_rows_is_descent_on_the_stated_objective(objective):
     config, rate = settings()
     state, _ = trained(rows_step(objective, config, rate, mesh_of()), batches())
     params = jax.tree.map(jnp.asarray, start())
+    gradient = jax.jit(lambda params, chunk: jax.grad(table_loss(objective, chunk))(params))
     for n in range(2):
         for chunk in chunks(batches()(n)):
-            gradient = jax.jit(jax.grad(table_loss(objective, chunk)))(params)
-            params = jax.tree.map(lambda p, g, n=n: p - rate(n) * g, params, gradient)
+            params = jax.tree.map(lambda p, g, n=n: p - rate(n) * g, params, gradient(params, chunk))
     for got, want in zip(state["params"], params, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
     assert state["step"] == 2 and state["optimizer"] == ()
@@ -148,9 +146,12 @@ def test_a_batch_with_nothing_in_it_changes_nothing():
     assert [float(x) for x in sums["loss"]] == [0, 0]
 
 
-@pytest.mark.parametrize("shape", TOPOLOGIES, ids=str)
-@pytest.mark.parametrize(("objective", "name"), [(SkipGram(), "sgd"), (Cbow(), "adagrad")], ids=["sg", "cbow"])
-def test_every_topology_trains_the_same(shape, objective, name):
+@pytest.mark.parametrize(
+    ("objective", "name", "shape"),
+    [(SkipGram(), "sgd", shape) for shape in TOPOLOGIES] + [(Cbow(), "adagrad", shape) for shape in TOPOLOGIES[1:3]],
+    ids=str,
+)
+def test_every_topology_trains_the_same(objective, name, shape):
     config, rate = settings(name)
     one, of_one = trained(rows_step(objective, config, rate, mesh_of()), batches())
     many, of_many = trained(rows_step(objective, config, rate, mesh_of(shape)), batches(multiple=shape[0]))
@@ -193,7 +194,7 @@ def collectives(program):
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 def test_tables_never_travel_and_are_never_copied(name):
     config, rate = settings(name)
-    for shape in [(1, 1, 1), *TOPOLOGIES]:
+    for shape in [(1, 1, 1), (8, 1, 1), (2, 2, 2)]:
         step = rows_step(SkipGram(), config, rate, mesh_of(shape))
         state = step.shapes(lambda: word2vec.init(jax.random.key(0), word2vec.Config(vocabulary=LARGE, width=D)))
         program = step.lower(state, batches(multiple=shape[0])(0)).compile().as_text()
@@ -210,8 +211,9 @@ def test_other_optimizers_are_refused():
         rows_step(SkipGram(), config, rate, mesh_of())
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (8, 1, 1), (2, 2, 2)], ids=str)
-@pytest.mark.parametrize("name", ["momentum", "adam", "adafactor"])
+@pytest.mark.parametrize(
+    ("shape", "name"), [((1, 1, 1), "momentum"), ((8, 1, 1), "adam"), ((2, 2, 2), "adam"), ((2, 2, 2), "adafactor")]
+)
 def test_the_dense_step_is_optax_on_the_mean_loss(shape, name):
     config, rate = settings(name, 0.02)
     step = dense_step(Softmax().loss, optimizer.build(config, rate), mesh_of(shape))

@@ -5,17 +5,14 @@ What can be refused is refused before the run's folder is made, and the rest bef
 import contextlib
 import dataclasses
 import os
-import platform
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from embeddings import encoder, experiment
+from embeddings import encoder, provenance
 from embeddings.corpus import documents, shards
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.encoder import WordVectors
@@ -117,7 +114,8 @@ def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[in
 
 def encoded(settings: Experiment, vocabulary: Vocabulary, vectors: jobs.Vectors) -> WordVectors:
     """What a run's vectors are used as."""
-    return WordVectors(vocabulary.words, vectors, vocabulary.counts, Words(settings.text.tokenizer, settings.text.lower))
+    cut = Words(settings.text.tokenizer, settings.text.lower)
+    return WordVectors(vocabulary.words, vectors, vocabulary.counts, cut)
 
 
 def measure(
@@ -189,47 +187,6 @@ def sinks(settings: Experiment, first: int) -> tuple[list[metrics.Sink], metrics
     return same, metrics.Lines(path / run_folder.SPEED, first)
 
 
-def provenance(
-    settings: Experiment, source: documents.Source, vocabulary: Vocabulary, tokens: shards.TokenShards
-) -> dict[str, Any]:
-    """What a run was made from and on: enough to make it again, or to see why it came out otherwise."""
-    return {
-        "flags": experiment.fingerprint(settings),
-        "commit": commit(Path(__file__).parent),
-        "versions": {name: version(name) for name in RECORDED} | {"python": platform.python_version()},
-        "devices": [device.device_kind for device in jax.devices()[:1]] + [jax.device_count(), jax.process_count()],
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "corpus": {
-            "files": [file.name for file in source.files[:100]],
-            "key": tokens.folder.name,
-            "words": vocabulary.total,
-            "tokens": tokens.tokens,
-            "lines": tokens.lines,
-            "vocabulary": len(vocabulary.words),
-        },
-    }
-
-
-def commit(folder: Path) -> str | None:
-    """The commit of the checkout that the package lies in, with a + where files differ from it; None elsewhere."""
-    git = ["git", "-C", str(folder)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if dirty else "")
-
-
-def version(package: str) -> str | None:
-    """The version of an installed package."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def opening(
     settings: Experiment, job: jobs.Job, vocabulary: Vocabulary, tokens: shards.TokenShards, first: int
 ) -> str:
@@ -267,4 +224,4 @@ def closing(settings: Experiment, trained: Trained) -> None:
         print(evaluations.table(task.run(vectors)).text())
     rate = trained.words / trained.seconds if trained.seconds else 0.0
     print(f"{trained.words:,} words in {duration(trained.seconds)}: {rate:,.0f} words/s")
-    print(f"The run is in {settings.run}; look around with: python -m embeddings.neighbours --model={settings.run} WORD")
+    print(f"The run is in {settings.run}. Look around: python -m embeddings.neighbours --model={settings.run} WORD")

@@ -37,5 +37,6 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     terminalreporter.section("largest deviation from the run on one device")
     terminalreporter.write_line("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
     for case in dict.fromkeys(case for case, _ in found):
-        cells = (f"{found[case, c]:.0e}" if found.get((case, c)) else "0" if (case, c) in found else "-" for c in columns)
+        values = (found.get((case, condition)) for condition in columns)
+        cells = ("-" if value is None else f"{value:.0e}" if value else "0" for value in values)
         terminalreporter.write_line(f"| {case} | " + " | ".join(cells) + " |")

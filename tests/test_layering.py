@@ -21,6 +21,7 @@ ROAD = [
     ("similarity",),
     ("encoder",),
     ("evaluation",),
+    ("provenance",),
     ("session",),
     ("manual",),
     ("command",),

@@ -3,9 +3,9 @@
 A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (2013) does while it reads:
 
     keep      a word of relative frequency f stays with probability min(1, (sqrt(f / t) + 1) t / f)
-    burst     of the words that stay, one stands at most `burst` times in a stretch of 64 (not in their program: there each
-              place sees the update before it; here those of a chunk do not, and a printed table of numbers would take
-              one step far too long)
+    burst     of the words that stay, one stands at most `burst` times in a stretch of 64 (not in their program: there
+              each place sees the update before it; here those of a chunk do not, and a printed table of numbers would
+              take one step far too long)
     reach     of a centre, uniform on 1 .. window: the words it is paired with, to each side
     noise     words drawn from counts ^ power
 
@@ -26,7 +26,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Int64, UInt32, UInt64
 
 from embeddings.problems import UsageProblem
-
 
 STRETCH = 64
 """Words over which a burst of one word is seen; a power of two."""
@@ -156,7 +155,7 @@ class Batches:
 
 
 def crowded(ids: Int32[np.ndarray, "n"], most: int) -> Bool[np.ndarray, "n"]:
-    """Which words have stood `most` times already in their stretch, the STRETCH words that begin at a multiple of it."""
+    """Which words have stood `most` times already in their stretch: STRETCH words from a multiple of it on."""
     stretches = -(-len(ids) // STRETCH)
     # A stretch's words in order of number, then place: one that equals the word `most` before it is one too many.
     keys = np.full(stretches * STRETCH, -1, np.int64)

@@ -162,7 +162,8 @@ class Loop:
                 self.speed.write(step, {"seconds": round(seconds, 3), "words": self.words})
         if seconds - self._told >= self.around.report_every or step == self.job.steps:
             self._told = seconds
-            self.around.report(Progress(step, self.job.steps, self._first, values.get("loss", 0.0), self.words, seconds))
+            loss = values.get("loss", 0.0)
+            self.around.report(Progress(step, self.job.steps, self._first, loss, self.words, seconds))
 
     def _broken(self, what: str) -> Problem:
         """What a run that left the numbers says: where, and what there is to go on from."""

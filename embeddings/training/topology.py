@@ -81,7 +81,7 @@ def report(lowered: jax.stages.Lowered, chips: int) -> Report:
 
 
 def collectives(program: str) -> dict[str, tuple[int, int]]:
-    """By kind: how many collectives stand in the text of a compiled program, and the bytes of the largest one's result."""
+    """By kind: how many collectives stand in the text of a compiled program, and the bytes of the largest result."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     for match in _COLLECTIVE.finditer(program):
         shapes = _SHAPE.finditer(match["shapes"])

@@ -31,8 +31,8 @@ def text(n=1000, words=40, line=7.0, seed=0):
 
 
 def make(corpus, counts, **settings):
-    small = {"batch": 200, "window": 3, "block": 8, "chunk": 16, "shared_negatives": 6, "subsample": 0.05, "seed": 3, "burst": 0}
-    return Batches(corpus, counts, **(small | settings))
+    small = {"batch": 200, "window": 3, "block": 8, "chunk": 16, "shared_negatives": 6, "subsample": 0.05}
+    return Batches(corpus, counts, **(small | {"seed": 3, "burst": 0} | settings))
 
 
 def drawn(batches, n):

@@ -171,7 +171,7 @@ def opened(
     """The run's folder with what it holds from the start; on the process that writes it."""
     with run_folder.RunFolder(settings) if processes.first() else contextlib.nullcontext() as folder:
         if folder:
-            folder.write(settings, vocabulary, provenance(settings, source, vocabulary, tokens))
+            folder.write(settings, vocabulary, provenance.facts(settings, source, vocabulary, tokens))
         processes.barrier("folder")
         yield folder
 

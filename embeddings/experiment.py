@@ -48,6 +48,8 @@ class Word2Vec:
     """Whether a centre predicts each word around it (skipgram), or their mean predicts the centre (cbow)."""
     loss: Literal["negative_sampling", "softmax"] = "negative_sampling"
     """Against drawn noise words, updating rows; or over the whole vocabulary, with dense gradients."""
+    cbow_gradient: Literal["authors", "exact"] = "authors"
+    """What a context word gets of the gradient of their mean: all of it, as the authors' program does, or its share."""
     width: Positive = 100
     """Length of a word vector, D."""
     window: Positive = 5

@@ -132,10 +132,16 @@ def prepared(
 
     Raises Problem for a text that no vectors can be learnt from.
     """
+    failure = None
     for turn in (True, False):
         if processes.first() is turn:
-            made = shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
+            try:
+                made = shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
+            except Problem as problem:  # raised when the others, who wait, have found it too
+                failure = problem
         processes.barrier(f"corpus {turn}")
+    if failure:
+        raise failure
     screen.end()
     if made[1].replaced:
         screen.note(f"{made[1].replaced:,} invalid byte sequences were replaced by U+FFFD")

@@ -231,6 +231,27 @@ def test_nobody_at_the_address_of_the_other_processes(folder):
                               "--processes.seconds=1"), address, "--processes.seconds")
 
 
+def test_every_process_of_a_run_says_what_is_wrong_with_the_text(folder):
+    (folder / "blank.txt").write_text("\n")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"--processes.coordinator=localhost:{free.getsockname()[1]}"
+    both = [
+        subprocess.Popen(train(address, "--processes.count=2", f"--processes.index={index}", corpus="blank.txt"),
+                         cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True)
+        for index in (0, 1)
+    ]
+    try:
+        for process in both:
+            _, errors = process.communicate(timeout=100)
+            assert process.returncode == 1
+            assert errors.splitlines()[-1].startswith("train: blank.txt: no words in it")
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize(("flags", "code", "says"), [
     (["--start_from=missing"], 1, "--start_from=missing: no such run"),
     (["--start_from=old", "--word2vec.width=32"], 2, "set --word2vec.width=16"),

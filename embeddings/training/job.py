@@ -148,7 +148,8 @@ def _word2vec(
     if dense:
         step = dense_step(objectives.Softmax().loss, optimizer.build(settings.optimizer, rate), mesh)
     else:
-        objective = {"skipgram": objectives.SkipGram, "cbow": objectives.Cbow}[part.algorithm](part.negatives)
+        cbow = objectives.Cbow(part.negatives, exact=part.cbow_gradient == "exact")
+        objective = {"skipgram": objectives.SkipGram(part.negatives), "cbow": cbow}[part.algorithm]
         step = rows_step(objective, settings.optimizer, rate, mesh)
 
     def make(key: jax.Array, *start: jax.Array) -> word2vec.Params:

@@ -26,7 +26,7 @@ SMALL = [
     "--word2vec.shared_negatives=16", "--word2vec.window=25", "--train.batch=1000", "--train.epochs=2",
     "--optimizer.learning_rate=0.02", "--checkpoint.seconds=0",
 ]
-NOTES = re.compile(r"(checking|reading|numbering) the (corpus|words): .*|[\d,]+ of [\d,]+ words of text, .*|batch .*")
+NOTES = re.compile(r"(checking|reading|numbering|collecting) [^:]*: .*|[\d,]+ of [\d,]+ words of text, .*|batch .*")
 """Lines that tell how far a run is: not the line that the cases are about."""
 PREPARED = re.compile(r"cache(/tokens-[0-9a-f]{32}(/(ids|lines)-\d+|/manifest\.json|/vocabulary\.tsv)?)?")
 """What a corpus that was prepared leaves in the cache, whatever happens afterwards."""

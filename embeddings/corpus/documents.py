@@ -68,7 +68,7 @@ def find(
     if corpus == "python_docs":
         default = text.field == experiment.Text().field
         fields = ("summary", "body") if default else text.field
-        return Source((python_docs.collect(cache),), **settings | {"field": fields})
+        return Source((python_docs.collect(cache, progress),), **settings | {"field": fields})
     if corpus in known.CORPORA:
         files = known.locate(corpus, data, cache, progress)
         return Source(files, **settings, kind=known.CORPORA[corpus].kind)

@@ -23,7 +23,7 @@ import platform
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,10 +86,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def collect(cache: Path) -> Path:
+def collect(cache: Path, progress: Callable[[str, int, int], None] | None = None) -> Path:
     """The corpus as `python_docs-HASH.jsonl` in the folder `cache`, made there unless these versions made it before.
 
-    HASH begins the fingerprint. Beside it, `python_docs-KEY.json` (KEY is of the versions) records file, sha256,
+    `progress` is called with what is done, files done, files in all. HASH begins the fingerprint. Beside it, `python_docs-KEY.json` (KEY is of the versions) records file, sha256,
     versions, and records and words by package. Raises Problem where a package or the folder is missing.
     """
     made_by = versions() | {"collector": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}
@@ -102,7 +102,7 @@ def collect(cache: Path) -> Path:
     except (OSError, ValueError):
         pass
     broken: list[str] = []
-    kept = list(distinct(records(broken)))
+    kept = list(distinct(records(broken, progress)))
     text = "".join(json.dumps(record._asdict(), ensure_ascii=False) + "\n" for record in kept)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     path = cache / f"python_docs-{sha256[:16]}.jsonl"
@@ -131,10 +131,13 @@ def words(record: Record) -> list[str]:
     return _WORD.findall(f"{record.summary}\n{record.body}".lower())
 
 
-def records(broken: list[str]) -> Iterator[Record]:
+def records(broken: list[str], progress: Callable[[str, int, int], None] | None = None) -> Iterator[Record]:
     """Every documented thing of every package; names of files that no parser takes are added to `broken`."""
     # Doctests and private definitions stay: word vectors trained without either scored no better on the analogies.
-    for package, file, module in _files():
+    sources = list(_files())
+    for done, (package, file, module) in enumerate(sources, 1):
+        if progress:
+            progress("collecting Python's documentation", done, len(sources))
         try:
             with warnings.catch_warnings():  # what other people's sources are warned of is not our reader's concern
                 warnings.simplefilter("ignore")

@@ -157,8 +157,7 @@ class Cbow:
         # A product with a band, though `around` does it with fewer: the compiler would redo that for each reader of h.
         h = _product("kbr,krd->kbd", jnp.where(_within(chunk, offset), share, 0), rows.input)
         seen = total(jnp.sum(h * rows.output[:, :B], axis=2))
-        noise = jax.lax.optimization_barrier(jnp.swapaxes(rows.output[:, B:], 1, 2))
-        return share, h, seen, total(_product("kbd,kdn->kbn", h, noise))
+        return share, h, seen, total(_product("kbd,knd->kbn", h, rows.output[:, B:]))
 
     def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
         """J over the centres of the chunk that have a context; the weight is their number."""

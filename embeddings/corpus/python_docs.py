@@ -89,8 +89,9 @@ def versions() -> dict[str, str]:
 def collect(cache: Path, progress: Callable[[str, int, int], None] | None = None) -> Path:
     """The corpus as `python_docs-HASH.jsonl` in the folder `cache`, made there unless these versions made it before.
 
-    `progress` is called with what is done, files done, files in all. HASH begins the fingerprint. Beside it, `python_docs-KEY.json` (KEY is of the versions) records file, sha256,
-    versions, and records and words by package. Raises Problem where a package or the folder is missing.
+    `progress` is called with what is done, files done, files in all. HASH begins the fingerprint. Beside it,
+    `python_docs-KEY.json` (KEY is of the versions) records file, sha256, versions, and records and words by package.
+    Raises Problem where a package or the folder is missing.
     """
     made_by = versions() | {"collector": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]

@@ -190,7 +190,7 @@ topics = {"no": "help file"}
 
 def test_problems_are_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(python_docs, "records", lambda broken: iter([record("Some words.")]))
+    monkeypatch.setattr(python_docs, "records", lambda broken, progress: iter([record("Some words.")]))
     with pytest.raises(Problem, match=r"^.*file: the corpus cannot be written there: .*$"):
         python_docs.collect(tmp_path / "file")
     monkeypatch.setitem(python_docs.PACKAGES, "nosuchpackage", "no-such-package")

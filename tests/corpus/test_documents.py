@@ -165,7 +165,7 @@ def test_brown_itself(data):
 def test_python_docs_has_fields_of_its_own(tmp_path, monkeypatch):
     file = tmp_path / "python_docs.jsonl"
     file.write_text(json.dumps({"summary": "Short.", "body": "Long.", "text": "Not this."}))
-    monkeypatch.setattr(documents.python_docs, "collect", lambda cache: file)
+    monkeypatch.setattr(documents.python_docs, "collect", lambda cache, progress: file)
     assert found("python_docs").field == ("summary", "body")
     assert found("python_docs", field=("body",)).field == ("body",)
     assert read(found("python_docs")) == ["Short.", "Long."]

@@ -13,10 +13,12 @@ REQUIRED = [
     "jaxtyping>=0.3.2",  # shapes in signatures
     "sentencepiece>=0.2.1",  # subword models
 ]
+TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 TEST = [
     "pytest>=8.3",
     "beartype>=0.20",  # checks the shapes in signatures while tests run
     "ruff>=0.12",  # lint
+    *TENSORBOARD,  # its sink is tested
 ]
 REFERENCE = [
     "gensim>=4.4",  # word2vec and the evaluations of word vectors
@@ -27,7 +29,6 @@ PEERS = [
 ]
 TPU = ["jax[tpu]"]  # the TPU's runtime and compiler; the compiler needs no TPU
 CUDA = ["jax[cuda13]"]  # NVIDIA GPUs
-TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 
 setuptools.setup(
     name="embeddings",

@@ -278,6 +278,12 @@ def test_a_folder_that_is_no_run(name, says, folder):
     refused(folder, train(run=name), says, "--run")
 
 
+def test_a_text_that_has_changed_since_the_run_began(folder, old):
+    (folder / "good.txt").write_text("another text\n" * 500)
+    refused(folder, train("--checkpoint.steps=3", "--train.steps=8", run="old"), "old: the text of --corpus=good.txt",
+            "has changed", "put it back")
+
+
 def test_a_folder_that_another_process_writes(folder, old):
     with (old / run_folder.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -42,7 +42,7 @@ class Lines:
         self._handle.close()
 
 
-def _step(line: str) -> float:
+def _step(line: str) -> int | float:
     """The step of a line; a line cut off in the middle is behind every step."""
     try:
         return json.loads(line)["step"] if line.endswith("\n") else float("inf")

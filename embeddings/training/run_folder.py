@@ -115,7 +115,21 @@ class RunFolder:
         self._made = []
 
     def write(self, settings: experiment.Experiment, vocabulary: Vocabulary, facts: dict[str, Any]) -> None:
-        """Writes what the run is: its flags, its words, and what it was made from and on."""
+        """Writes what the run is: its flags, its words, and what it was made from and on, each time that it went on.
+
+        Raises Problem where the text is not the one that the run began with.
+        """
+        try:
+            began = json.loads((self.path / PROVENANCE).read_text())
+        except (OSError, ValueError):
+            began = None
+        if began and began["corpus"] != facts["corpus"]:
+            raise Problem(
+                f"{self.path}: the text of --corpus={settings.corpus} has changed since this run began: put it back, "
+                "or name another folder with --run"
+            )
+        if began:
+            facts = began | {"resumed": [*began.get("resumed", []), facts]}
         write_whole(self.path / FLAGS, flags.resolved(settings))
         vocabulary.save(self.path / VOCABULARY)
         write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")

@@ -231,25 +231,44 @@ def test_nobody_at_the_address_of_the_other_processes(folder):
                               "--processes.seconds=1"), address, "--processes.seconds")
 
 
-def test_every_process_of_a_run_says_what_is_wrong_with_the_text(folder):
-    (folder / "blank.txt").write_text("\n")
+@contextlib.contextmanager
+def two_processes(folder, *arguments, **more):
+    """Both processes of one run."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"--processes.coordinator=localhost:{free.getsockname()[1]}"
     both = [
-        subprocess.Popen(train(address, "--processes.count=2", f"--processes.index={index}", corpus="blank.txt"),
+        subprocess.Popen(train(address, "--processes.count=2", f"--processes.index={index}", *arguments, **more),
                          cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True)
         for index in (0, 1)
     ]
     try:
-        for process in both:
-            _, errors = process.communicate(timeout=100)
-            assert process.returncode == 1
-            assert errors.splitlines()[-1].startswith("train: blank.txt: no words in it")
+        yield both
     finally:
         for process in both:
             process.kill()
             process.wait()
+
+
+def test_every_process_of_a_run_says_what_is_wrong_with_the_text(folder):
+    (folder / "blank.txt").write_text("\n")
+    with two_processes(folder, corpus="blank.txt") as both:
+        for process in both:
+            _, errors = process.communicate(timeout=100)
+            assert process.returncode == 1
+            assert errors.splitlines()[-1].startswith("train: blank.txt: no words in it")
+
+
+def test_a_signal_to_one_process_saves_on_all(folder):
+    with two_processes(folder, "--train.steps=100000", "--log.seconds=0") as both:
+        for line in both[0].stderr:
+            if line.startswith("batch "):
+                break
+        both[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=100)[1].splitlines()[-1] for process in both]
+    assert [process.returncode for process in both] == [75, 75], said
+    step = checkpoint.newest(folder / "run/checkpoints")
+    assert said == 2 * [f"train: stopped at step {step} of 100000, saved: the same command goes on from there"]
 
 
 @pytest.mark.parametrize(("flags", "code", "says"), [

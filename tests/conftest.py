@@ -1,12 +1,17 @@
 """What all tests share: where the real data is, and shape checks on every call of the package."""
 import os
 import pathlib
+import signal
+import sys
 
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
+sys.dont_write_bytecode = True  # or a command that a test starts could find the bytecode of a module with checks in it
 install_import_hook("embeddings", "beartype.beartype")
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell; commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_num_cpu_devices", 8)  # by configuration, not environment: commands that tests start have one
 
 

@@ -44,10 +44,7 @@ Total = Callable[[Array], Array]
 def pairs(chunk: Chunk) -> Bool[Array, "K B S"]:
     """m by offset: whether centre and word are a pair."""
     window = (chunk.ids.shape[1] - chunk.left.shape[1]) // 2
-    return _within(chunk, np.arange(-window, window + 1, dtype=np.int32))
-
-
-def _within(chunk: Chunk, offset: np.ndarray) -> Array:
+    offset = np.arange(-window, window + 1, dtype=np.int32)
     return (offset >= -chunk.left[:, :, None]) & (offset <= chunk.right[:, :, None]) & (offset != 0)
 
 
@@ -152,10 +149,10 @@ class Cbow:
         """1 / c_i `[K, B, 1]` (0 without a context), h `[K, B, D]`, s_i `[K, B]` and s_in `[K, B, N]`."""
         c = (chunk.left + chunk.right)[:, :, None]
         share = jnp.where(c > 0, 1 / jnp.maximum(c, 1), 0)
-        B, R = c.shape[1], chunk.ids.shape[1]
-        offset = np.arange(R, dtype=np.int32) - np.arange(B, dtype=np.int32)[:, None] - (R - B) // 2
-        # A product with a band, though `around` does it with fewer: the compiler would redo that for each reader of h.
-        h = _product("kbr,krd->kbd", jnp.where(_within(chunk, offset), share, 0), rows.input)
+        B = c.shape[1]
+        mean = jnp.where(pairs(chunk), share, 0), rows.input
+        # In a branch, which all but padding takes: otherwise the compiler would sum up anew for each reader of h.
+        h = jax.lax.cond(jnp.any(c > 0), around, lambda weight, rows: jnp.zeros_like(rows[:, :B]), *mean)
         seen = total(jnp.sum(h * rows.output[:, :B], axis=2))
         return share, h, seen, total(_product("kbd,knd->kbn", h, rows.output[:, B:]))
 

@@ -3,7 +3,7 @@ import setuptools
 
 REQUIRED = [
     "jax>=0.10.2",  # every model, loss and training step
-    "flax>=0.12",  # the contextual models are Linen modules inside pure functions
+    "flax>=0.12",  # its documentation is part of the embedded corpus; the contextual models to come are Linen modules
     "optax>=0.2.8",  # dense optimizers and their schedules
     "orbax-checkpoint>=0.12",  # sharded checkpoints that restore on another mesh
     "absl-py>=2.3",  # flags and flag files
@@ -11,7 +11,6 @@ REQUIRED = [
     "scipy>=1.13",  # distances and statistics; jax brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "jaxtyping>=0.3.2",  # shapes in signatures
-    "sentencepiece>=0.2.1",  # subword models
 ]
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 TEST = [

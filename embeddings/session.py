@@ -79,6 +79,8 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
         first, state = resumed(checkpoints, job, screen)
         screen.note(opening(settings, job, vocabulary, tokens, first))
+        if job.note:
+            screen.note(job.note)
         started = place.clock()
         around = loop.Surroundings(
             place.clock,

@@ -48,6 +48,8 @@ class Job:
     learning_rate: optimizer.Schedule
     vectors: Callable[[Any], Any]
     """The vectors of all words in a state, on the devices."""
+    note: str = ""
+    """What a person should know before the first step, if anything."""
 
     def start(self, seed: int) -> Any:
         """The state before the first step."""
@@ -164,6 +166,17 @@ def _word2vec(
         steps,
         rate,
         lambda state: word2vec.vectors(step.parameters(state)),
+        _idle(part.chunk // part.block, mesh.shape["data"]),
+    )
+
+
+def _idle(blocks: int, devices: int) -> str:
+    """What to say where the blocks of an update do not divide among the devices that they are split over."""
+    if blocks % devices == 0:
+        return ""
+    return (
+        f"an update has {blocks} blocks for {devices} devices along --mesh.data: some of them wait; "
+        "raise --word2vec.chunk, or split the width by --mesh.tensor"
     )
 
 

@@ -77,3 +77,10 @@ def test_a_planned_job_has_the_shapes_of_a_real_one():
     assert {leaf.shape for leaf in jax.tree.leaves(planned.like()["params"])} == {(1000, 8)}
     assert np.shape(planned.batches(0).ids) == (8, 2, 42)
     assert planned.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4
+
+
+def test_a_job_says_when_devices_wait():
+    settings, _, _ = flags.parse(["--word2vec.width=8", "--train.batch=512"], experiment.Experiment)
+    notes = [job.planned(settings, 100, mesh.make(settings.mesh, jax.devices()[:n])).note for n in (1, 2, 8)]
+    assert notes[:2] == ["", ""]
+    assert notes[2].startswith("an update has 2 blocks for 8 devices along --mesh.data: some of them wait; raise")

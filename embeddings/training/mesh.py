@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
 from embeddings import experiment
@@ -51,11 +51,6 @@ def specification(path: tuple, leaf: Any) -> P:
     found = next(spec for pattern, spec in PARAMETERS.items() if fnmatch.fnmatch(name, pattern))
     # What splits an axis of the parameter splits the same, last, axis of an accumulator stacked beside it.
     return P(*(None,) * (leaf.ndim - len(found)), *found) if len(found) < leaf.ndim else found
-
-
-def shardings(mesh: Mesh, tree: Any) -> Any:
-    """The NamedSharding of every leaf of a tree of arrays or shapes."""
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: NamedSharding(mesh, specification(path, leaf)), tree)
 
 
 def check(mesh: Mesh, tree: Any, flag: str) -> None:

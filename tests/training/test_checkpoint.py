@@ -7,6 +7,7 @@ import pytest
 from embeddings import experiment
 from embeddings.problems import Problem
 from embeddings.training import checkpoint, mesh
+from embeddings.training.step import state_shardings
 
 
 def state(step: int) -> dict:
@@ -17,7 +18,7 @@ def state(step: int) -> dict:
 def like(tree):
     here = mesh.make(experiment.Mesh(), jax.devices()[:1])
     return jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, mesh.shardings(here, tree)
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, state_shardings(here, tree)
     )
 
 

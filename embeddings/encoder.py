@@ -8,6 +8,7 @@ import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,10 @@ import scipy.sparse
 from jaxtyping import Float, Int
 
 from embeddings import similarity
+from embeddings.corpus.vocabulary import Vocabulary
+from embeddings.experiment import Experiment
 from embeddings.problems import Problem
+from embeddings.tokenizers.subwords import Subwords
 from embeddings.tokenizers.words import Words
 
 SPELLINGS_FROM = 30000
@@ -47,6 +51,10 @@ class WordVectors:
     """How often each word was seen in training, where that is known."""
     tokenizer: Words = dataclasses.field(default_factory=Words)
     """How a text becomes words."""
+    subwords: Subwords | None = None
+    """How a word becomes n-grams, where the model knows them."""
+    ngrams: Float[np.ndarray, "buckets D"] | None = None
+    """Rows of the buckets of n-grams."""
 
     @functools.cached_property
     def index(self) -> dict[str, int]:
@@ -129,6 +137,16 @@ class WordVectors:
         return float(similarity.cosine(self[a][None], self[b][None])[0, 0])
 
 
+def encoded(settings: Experiment, vocabulary: Vocabulary, tables: Any) -> WordVectors:
+    """What a run's tables (training.job.Tables) are used as."""
+    cut = Words(settings.text.tokenizer, settings.text.lower)
+    subwords = None
+    if tables.ngrams is not None:
+        part = settings.fasttext
+        subwords = Subwords(part.min_ngram, part.max_ngram, part.buckets)
+    return WordVectors(vocabulary.words, tables.words, vocabulary.counts, cut, subwords, tables.ngrams)
+
+
 def load(path: str | Path) -> WordVectors:
     """The vectors of a run's folder, or of a word2vec text file (`V D`, then a word and D numbers a line).
 
@@ -138,8 +156,7 @@ def load(path: str | Path) -> WordVectors:
     if path.is_dir():
         from embeddings.training import run_folder  # late: Orbax takes a second to import and text files need none
 
-        vocabulary, vectors, text = run_folder.read_vectors(path)
-        return WordVectors(vocabulary.words, vectors, vocabulary.counts, Words(text.tokenizer, text.lower))
+        return encoded(*run_folder.read_tables(path))
     if not path.is_file():
         raise Problem(f"{path}: no such run folder or file of vectors")
     words, vectors = read_word2vec_text(path)

@@ -15,6 +15,9 @@ from embeddings.problems import UsageProblem
 ASIDE = frozenset({"run", "mesh", "processes", "checkpoint", "evaluate", "log"})
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
+DENSE = frozenset({"adaptive_softmax", "softmax"})
+"""Losses whose gradient touches every row."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Text:
@@ -46,10 +49,13 @@ class Word2Vec:
 
     algorithm: Literal["skipgram", "cbow"] = "skipgram"
     """Whether a centre predicts each word around it (skipgram), or their mean predicts the centre (cbow)."""
-    loss: Literal["negative_sampling", "softmax"] = "negative_sampling"
-    """Against drawn noise words, updating rows; or over the whole vocabulary, with dense gradients."""
-    cbow_gradient: Literal["authors", "exact"] = "authors"
-    """What a context word gets of the gradient of their mean: all of it, as the authors' program does, or its share."""
+    loss: Literal["negative_sampling", "nce", "hierarchical_softmax", "adaptive_softmax", "softmax"] = (
+        "negative_sampling"
+    )
+    """What a predicted word is scored against: drawn noise words (negative_sampling; nce with their probabilities), the
+    turns on its way down a Huffman tree, clusters of words by frequency, or all words. The first three update rows."""
+    mean_gradient: Literal["authors", "exact"] = "authors"
+    """What each row of a mean gets of its gradient: all of it, as the authors' programs do, or its share."""
     width: Positive = 100
     """Length of a word vector, D."""
     window: Positive = 5
@@ -71,11 +77,45 @@ class Word2Vec:
 
 
 @dataclasses.dataclass(frozen=True)
+class FastText(Word2Vec):
+    """Skip-gram and CBOW over words and their character n-grams (Bojanowski et al. 2017). Settings as of word2vec."""
+
+    min_ngram: Positive = 3
+    """Shortest n-gram, in characters; the word's ends count as one each."""
+    max_ngram: Count = 6
+    """Longest n-gram, in characters; 0 makes no n-grams."""
+    buckets: Positive = 2_000_000
+    """Rows that n-grams share by their hash."""
+    position_weights: bool = False
+    """Whether each place of a CBOW window has a trained weight of its own (Mikolov et al. 2018)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Glove:
+    """GloVe (Pennington et al. 2014), from counts of words seen together."""
+
+    width: Positive = 100
+    """Length of a word vector, D."""
+    window: Positive = 15
+    """Words to each side at most that a word is counted with."""
+    symmetric: bool = True
+    """Whether words after it are counted too, or only those before it."""
+    distance_weighting: bool = True
+    """Whether a pair at distance d counts 1/d, or 1."""
+    x_max: AboveZero = 100.0
+    """Count from which on a pair has full weight."""
+    alpha: Amount = 0.75
+    """Exponent of the weight below x_max."""
+    chunk: Positive = 512
+    """Pairs an update."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How gradients become updates."""
 
     name: Literal["sgd", "momentum", "adam", "adamw", "adagrad", "adafactor", "lamb"] = "sgd"
-    """Rule of the update. Row updates (word2vec.loss=negative_sampling) are by sgd or adagrad."""
+    """Rule of the update. Rows of word tables are updated by sgd or adagrad, GloVe's by adagrad."""
     learning_rate: AboveZero = 0.05
     """Peak learning rate."""
     final_learning_rate: Share = 1e-4
@@ -88,6 +128,8 @@ class Optimizer:
     """Decay of the first moment (momentum, adam, adamw, lamb)."""
     second_moment: Decay = 0.999
     """Decay of the second moment (adam, adamw, lamb)."""
+    accumulator: AboveZero = 0.1
+    """What Adagrad's sums of squares start at."""
     weight_decay: Amount = 0.0
     """Decoupled weight decay (adamw, lamb)."""
     clip: Amount = 0.0
@@ -103,7 +145,7 @@ class Train:
     steps: Count = 0
     """Batches in all; 0 takes them from epochs."""
     batch: Positive = 65536
-    """Raw words of the corpus a batch."""
+    """Raw words of the corpus a batch; of GloVe, counted pairs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +216,7 @@ class Log:
 class Experiment:
     """One run, from text to vectors."""
 
-    architecture: Literal["word2vec"] = "word2vec"
+    architecture: Literal["word2vec", "fasttext", "glove"] = "word2vec"
     """What is trained."""
     corpus: str = "python_docs"
     """A known corpus by name, or a file, folder or glob of .txt .gz .xz .zst .jsonl .parquet files."""
@@ -187,6 +229,8 @@ class Experiment:
     text: Text = Text()
     vocabulary: Vocabulary = Vocabulary()
     word2vec: Word2Vec = Word2Vec()
+    fasttext: FastText = FastText()
+    glove: Glove = Glove()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     mesh: Mesh = Mesh()
@@ -195,18 +239,27 @@ class Experiment:
     evaluate: Evaluate = Evaluate()
     log: Log = Log()
 
+    @property
+    def model(self) -> Word2Vec | FastText | Glove:
+        """The settings of the architecture that is trained."""
+        return getattr(self, self.architecture)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether an update touches some rows of the tables, not all parameters."""
+        return getattr(self.model, "loss", None) not in DENSE
+
     def validate(self) -> None:
         """Raises UsageProblem, naming the flag, where fields contradict each other or a value is out of bounds."""
         texts(self)
-        dense_only = {"momentum", "adam", "adamw", "adafactor", "lamb"}
-        model = self.word2vec
-        if model.loss == "negative_sampling" and self.optimizer.name in dense_only:
-            raise UsageProblem(f"--optimizer.name={self.optimizer.name} needs dense gradients; choose sgd or adagrad, "
+        name = self.optimizer.name
+        if self.architecture == "glove" and name != "adagrad":
+            raise UsageProblem("--architecture=glove is trained by Adagrad: add --optimizer.name=adagrad")
+        if self.by_rows and name not in ("sgd", "adagrad"):
+            raise UsageProblem(f"--optimizer.name={name} needs dense gradients; choose sgd or adagrad, "
                                "or --word2vec.loss=softmax")
-        if model.chunk % model.block:
-            raise UsageProblem(f"--word2vec.chunk={model.chunk} is no multiple of --word2vec.block={model.block}")
-        if model.loss == "softmax" and model.algorithm != "skipgram":
-            raise UsageProblem("--word2vec.loss=softmax goes with --word2vec.algorithm=skipgram only")
+        if isinstance(self.model, Word2Vec):
+            self._validate_windows(self.model)
         if not self.text.field:
             raise UsageProblem("--text.field names no column to read")
         if self.mesh.data == 0:
@@ -219,6 +272,22 @@ class Experiment:
         place = self.processes.coordinator
         if place not in ("", "auto") and not place.rpartition(":")[2].isdecimal():
             raise UsageProblem(f"--processes.coordinator={place}: write HOST:PORT of process 0, or auto")
+
+
+    def _validate_windows(self, model: Word2Vec) -> None:
+        part = self.architecture
+        if model.chunk % model.block:
+            raise UsageProblem(f"--{part}.chunk={model.chunk} is no multiple of --{part}.block={model.block}")
+        if not isinstance(model, FastText):
+            return
+        if model.loss in DENSE:
+            raise UsageProblem(f"--fasttext.loss={model.loss} has dense gradients, and n-grams have too many rows for "
+                               "them: choose negative_sampling, nce or hierarchical_softmax")
+        if 0 < model.max_ngram < model.min_ngram:
+            raise UsageProblem(f"--fasttext.max_ngram={model.max_ngram} is below --fasttext.min_ngram="
+                               f"{model.min_ngram}: raise it, or set it to 0 for no n-grams")
+        if model.position_weights and model.algorithm != "cbow":
+            raise UsageProblem("--fasttext.position_weights goes with --fasttext.algorithm=cbow only")
 
 
 def fingerprint(experiment: Experiment) -> str:

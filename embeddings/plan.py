@@ -31,11 +31,11 @@ def main(plan: Plan, words: list[str]) -> None:
     from embeddings.training import topology  # late: imports JAX, which reads the environment
 
     os.environ.update(topology.ENVIRONMENT)
-    from embeddings.training import job, mesh
+    from embeddings.training import architectures, mesh
 
     start = time.monotonic()
     devices = topology.devices(plan.topology)
-    made = job.planned(plan, plan.different_words, mesh.make(plan.mesh, devices))
+    made = architectures.planned(plan, plan.different_words, mesh.make(plan.mesh, devices))
     report = topology.report(made.lower(), len(devices))
     print(f"{plan.topology}: {report.chips} chips, compiled in {time.monotonic() - start:.0f} s")
     print(f"a chip: {report.state / MIB:,.1f} MiB state and batch + {report.temporary / MIB:,.1f} MiB temporary "

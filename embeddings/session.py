@@ -20,9 +20,8 @@ from embeddings.evaluation import words as evaluations
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen, duration
-from embeddings.tokenizers.words import Words
+from embeddings.training import architectures, loop, mesh, metrics, processes, run_folder
 from embeddings.training import job as jobs
-from embeddings.training import loop, mesh, metrics, processes, run_folder
 from embeddings.training.checkpoint import Checkpoints
 
 RECORDED = ("embeddings", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "pyarrow")
@@ -72,9 +71,9 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
     devices = mesh.make(settings.mesh)
     os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
-    vocabulary, tokens = prepared(source, settings, place, screen)
+    vocabulary, tokens, material = prepared(source, settings, place, screen)
     os.sched_setaffinity(0, place.batch_cores)
-    job = jobs.build(settings, tokens, vocabulary.counts, devices, initial(settings, vocabulary))
+    job = architectures.of(settings).build(settings, material, devices, initial(settings, vocabulary))
     with opened(settings, source, vocabulary, tokens) as folder, processes.stopping() as stop:
         checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
         first, state = resumed(checkpoints, job, screen)
@@ -98,7 +97,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         screen.end()
         runner.close()
     seconds = place.clock() - started
-    return Trained(encoded(settings, vocabulary, job.host_vectors(state)), tasks, runner.words, seconds)
+    return Trained(encoder.encoded(settings, vocabulary, job.host_tables(state)), tasks, runner.words, seconds)
 
 
 def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:
@@ -114,46 +113,53 @@ def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[in
     return first, state
 
 
-def encoded(settings: Experiment, vocabulary: Vocabulary, vectors: jobs.Vectors) -> WordVectors:
-    """What a run's vectors are used as."""
-    cut = Words(settings.text.tokenizer, settings.text.lower)
-    return WordVectors(vocabulary.words, vectors, vocabulary.counts, cut)
-
-
 def measure(
     task: evaluations.Task, settings: Experiment, job: jobs.Job, vocabulary: Vocabulary
 ) -> Callable[[Any], dict[str, float]]:
     """A task's scores as a function of a training state."""
-    return lambda state: task.scores(encoded(settings, vocabulary, job.host_vectors(state)))
+    return lambda state: task.scores(encoder.encoded(settings, vocabulary, job.host_tables(state)))
 
 
 def prepared(
     source: documents.Source, settings: Experiment, place: Place, screen: Screen
-) -> tuple[Vocabulary, shards.TokenShards]:
-    """The vocabulary and the numbered corpus; made by one process, found in the cache by the others.
+) -> tuple[Vocabulary, shards.TokenShards, Any]:
+    """The vocabulary, the numbered corpus and what the architecture makes of it; found in the cache but for the first.
 
     Raises Problem for a text that no vectors can be learnt from.
     """
-    failure = None
-    for turn in (True, False):
-        if processes.first() is turn:
-            try:
-                made = shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
-            except Problem as problem:  # raised when the others, who wait, have found it too
-                failure = problem
-        processes.barrier(f"corpus {turn}")
-    if failure:
-        raise failure
+
+    def numbered() -> tuple[Vocabulary, shards.TokenShards]:
+        return shards.prepare(source, settings.text, settings.vocabulary, place.cache, screen.amount)
+
+    vocabulary, tokens = by_first_then_others("corpus", numbered)
     screen.end()
-    if made[1].replaced:
-        screen.note(f"{made[1].replaced:,} invalid byte sequences were replaced by U+FFFD")
-    if made[1].note:
-        screen.note(made[1].note)
-    if made[1].tokens == made[1].lines:
+    if tokens.replaced:
+        screen.note(f"{tokens.replaced:,} invalid byte sequences were replaced by U+FFFD")
+    if tokens.note:
+        screen.note(tokens.note)
+    if tokens.tokens == tokens.lines:
         raise Problem(
             f"{source}: no word has a neighbour in its line, so there is nothing to learn: put whole sentences on a "
             f"line, or lower --vocabulary.min_count={settings.vocabulary.min_count}"
         )
+    corpus = jobs.Corpus(vocabulary.words, vocabulary.counts, tokens, place.cache, screen.amount)
+    material = by_first_then_others("material", lambda: architectures.of(settings).prepare(settings, corpus))
+    screen.end()
+    return vocabulary, tokens, material
+
+
+def by_first_then_others(name: str, make: Callable[[], Any]) -> Any:
+    """What is made by one process, and found in the cache by the others. Raises the Problem that it meets."""
+    made = failure = None
+    for turn in (True, False):
+        if processes.first() is turn:
+            try:
+                made = make()
+            except Problem as problem:  # raised when the others, who wait, have found it too
+                failure = problem
+        processes.barrier(f"{name} {turn}")
+    if failure:
+        raise failure
     return made
 
 
@@ -163,8 +169,9 @@ def initial(settings: Experiment, vocabulary: Vocabulary) -> jobs.Initial | None
         return None
     there = encoder.load(settings.start_from)
     width = there.vectors.shape[1]
-    if width != settings.word2vec.width:
-        raise UsageProblem(f"--start_from={settings.start_from} has vectors of {width}: set --word2vec.width={width}")
+    if width != settings.model.width:
+        flag = f"--{settings.architecture}.width"
+        raise UsageProblem(f"--start_from={settings.start_from} has vectors of {width}: set {flag}={width}")
     common = [(row, there.index[word]) for row, word in enumerate(vocabulary.words) if word in there.index]
     if not common:
         raise Problem(f"--start_from={settings.start_from}: no word in common with the corpus: is it the right one?")

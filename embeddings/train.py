@@ -50,8 +50,8 @@ def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:
     accelerator = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0", "/dev/kfd"))
     platform = os.environ.get("JAX_PLATFORMS", "")
     several = "device_count" in os.environ.get("XLA_FLAGS", "") or os.environ.get("JAX_NUM_CPU_DEVICES")
-    rows = settings.word2vec.loss == "negative_sampling"
-    return rows and not several and not settings.processes.coordinator and (platform == "cpu" or not accelerator)
+    single = not several and not settings.processes.coordinator
+    return settings.by_rows and single and (platform == "cpu" or not accelerator)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from cases import CASES
 from embeddings import flags
 from embeddings.corpus import documents, shards
 from embeddings.experiment import Experiment
-from embeddings.objectives import words as objectives
-from embeddings.training import checkpoint, job, mesh, run_folder
+from embeddings.training import architectures, checkpoint, job, mesh, run_folder
 from embeddings.training.step import rows_body
 
 SMALL = """--vocabulary.min_count=1 --word2vec.width=16 --word2vec.block=16 --word2vec.chunk=256 --train.batch=1500
@@ -74,15 +73,20 @@ def state(run):
     folder = run / run_folder.CHECKPOINTS
     step = folder / str(checkpoint.newest(folder))
     arrays = {item: checkpoint.read_item(step / item) for item in ("params", "rest")}
-    named = {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in jax.tree_util.tree_leaves_with_path(arrays)}
-    assert len(named) >= 3
-    return named
+    assert len(jax.tree.leaves(arrays)) >= 3
+    return named(arrays)
+
+
+def named(tree):
+    """Arrays by the path to them, such as params/input."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in paths}
 
 
 def deviation(one, other):
     """Largest difference of a parameter as a share of the largest parameter."""
     assert one.keys() == other.keys()
-    names = [name for name in one if name.startswith("['params']")]
+    names = [name for name in one if name.startswith("params/")]
     return max(np.abs(one[name] - other[name]).max() / np.abs(one[name]).max() for name in names)
 
 
@@ -162,21 +166,22 @@ def test_pmap_trains_the_same(case, text, one_device, matrix):
     settings, _, _ = flags.parse([f"--corpus={text}", *SMALL, *CASES[case]], Experiment)
     source = documents.find(settings.corpus, text=settings.text, data=None, cache=text.parent)
     vocabulary, tokens = shards.prepare(source, settings.text, settings.vocabulary, text.parent)
-    one = job.build(settings, tokens, vocabulary.counts, mesh.make(settings.mesh, jax.devices()[:1]))
-    objective = objectives.Cbow() if settings.word2vec.algorithm == "cbow" else objectives.SkipGram()
+    corpus = job.Corpus(vocabulary.words, vocabulary.counts, tokens, text.parent)
+    architecture = architectures.of(settings)
+    material = architecture.prepare(settings, corpus)
+    one = architecture.build(settings, material, mesh.make(settings.mesh, jax.devices()[:1]))
     axes = type(one.batches(0))(*(1 if np.ndim(array) else None for array in one.batches(0)))
     body = jax.pmap(
-        rows_body(objective, settings.optimizer.name == "adagrad", one.learning_rate, data="devices"),
-        axis_name="devices", in_axes=(None, axes), out_axes=None, devices=jax.devices()[:8],
+        rows_body(settings.optimizer.name == "adagrad", one.learning_rate, data="devices"),
+        axis_name="devices", in_axes=(None, axes, None), out_axes=None, devices=jax.devices()[:8],
     )
     found = jax.device_get(one.start(settings.seed))
     for n in range(one.steps):
         batch = one.batches(n)
         split = (a.reshape(a.shape[0], 8, -1, *a.shape[2:]) if np.ndim(a) else a for a in batch)
-        found, _ = body(found, type(batch)(*split))
-    want, tables = state(one_device(case)), jax.device_get(found["params"])
-    names = {name: getattr(tables, name) for name in ("input", "output")}
+        found, _ = body(found, type(batch)(*split), one.step.constants)
+    want, tables = state(one_device(case)), named({"params": found["params"]})
     matrix[case, "8 devices by pmap"] = worst = max(
-        np.abs(want[f"['params']['{name}']"] - table).max() / np.abs(table).max() for name, table in names.items()
+        np.abs(want[name] - table).max() / np.abs(table).max() for name, table in tables.items()
     )
     assert worst < TOLERANCE

@@ -11,13 +11,15 @@ of a block are one matrix product. With m_ij = 1 where i and j are a pair and c_
     J          = - sum_ij m_ij log sigma(s_ij) - sum_in c_i (k / N) log sigma(-s_in)
     dJ / ds_ij = m_ij (sigma(s_ij) - 1)        dJ / ds_in = c_i (k / N) sigma(s_in)
 
-CBOW has one score a centre, s_i = h_i . u_i with h_i = sum_j m_ij v_j / c_i, and weight 1 for each centre that has a
-context. The authors' program adds dJ / dh_i whole to each context word, without the 1 / c_i that the mean would give;
-that is the default here, and `exact` turns it off.
+Skip-gram has h_i = v_i. CBOW has one score a centre, s_i = h_i . u_i with h_i = sum_j m_ij v_j / c_i, and weight 1 for
+each centre that has a context. The authors' program adds dJ / dh_i whole to each context word, without the 1 / c_i that
+the mean would give; that is the default here, and `exact` turns it off.
 
 A row objective says which rows of the tables a chunk reads, the loss, and its gradient by those rows, times a factor (a
 learning rate costs nothing there). Where a row stands in a chunk several times, each place has its own part of the
-gradient. `total` adds partial scores up where the width of the tables is split over devices.
+gradient. `total` adds partial scores up where the width of the tables is split over devices. It is made of two halves:
+a reader makes h, one row a centre, of rows of the input table (and takes dJ / dh back to them); a writer scores h with
+rows of the output table.
 
 What belongs to pairs is kept by offset, `[B, S]`: column o is the word o - window after the centre. The gradients are
 written for speed: sums over a window are S - 1 shifted products instead of a matrix product with a band of zeros, and
@@ -27,11 +29,12 @@ Shapes: K blocks, B centres, S = 2 window + 1 offsets, R = B + 2 window rows, N 
 """
 import dataclasses
 from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from embeddings.inputs.words import Batch, Chunk
 from embeddings.models.word2vec import Params
@@ -39,6 +42,8 @@ from embeddings.models.word2vec import Params
 Sums = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 """Each quantity as (sum, weight): sums add up over chunks, devices and steps; means do not."""
 Total = Callable[[Array], Array]
+Tree = Any
+"""Numbers of rows, or rows: an array, or several where a half reads several tables."""
 
 
 def pairs(chunk: Chunk) -> Bool[Array, "K B S"]:
@@ -71,14 +76,14 @@ def spread(weight: Float[Array, "K B S"], centres: Float[Array, "K B D"]) -> Flo
     return sum(weight[:, here, o, None] * centres[:, here] for o, here in shifts)
 
 
-def _centres(rows: Array, chunk: Chunk) -> Array:
+def centres(rows: Array, chunk: Chunk) -> Array:
     """The part of `[K, R, ...]` without the halo."""
     B = chunk.left.shape[1]
     window = (rows.shape[1] - B) // 2
     return rows[:, window : window + B]
 
 
-def _product(equation: str, *operands: Array) -> Array:
+def product(equation: str, *operands: Array) -> Array:
     """A matrix product in full single precision, which accelerators do not give by themselves."""
     return jnp.einsum(equation, *operands, precision=jax.lax.Precision.HIGHEST)
 
@@ -91,89 +96,197 @@ def _noise_gradient(g: Array, x: Array, noise: Array) -> tuple[Array, Array]:
     """From dJ by the scores `[K, B, N]` of x `[K, B, D]` with the noise: dJ by x and by the noise."""
     g = jax.lax.optimization_barrier(g)
     turned = jax.lax.optimization_barrier(jnp.swapaxes(g, 1, 2))
-    return _product("kbn,knd->kbd", g, noise), _product("knb,kbd->knd", turned, x)
+    return product("kbn,knd->kbd", g, noise), product("knb,kbd->knd", turned, x)
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """How h is made of rows of the input table."""
+
+    def rows(self, chunk: Chunk) -> Tree:
+        """Numbers of the rows that it reads."""
+
+    def read(self, rows: Tree, chunk: Chunk) -> Float[Array, "K B D"]:
+        """h, one row a centre."""
+
+    def back(self, by_h: Float[Array, "K B D"], rows: Tree, chunk: Chunk) -> Tree:
+        """From dJ / dh: dJ by each row."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """What h is scored with: rows of the output table."""
+
+    def rows(self, chunk: Chunk) -> Tree:
+        """Numbers of the rows that it reads."""
+
+    def loss(self, h: Float[Array, "K B D"], rows: Tree, chunk: Chunk, total: Total) -> Sums:
+        """J, and what it is the sum over."""
+
+    def gradient(
+        self, h: Float[Array, "K B D"], rows: Tree, chunk: Chunk, total: Total, factor: float | Array
+    ) -> tuple[Float[Array, "K B D"], Tree]:
+        """dJ / dh and dJ by each row, times `factor`."""
+
+
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class SkipGram:
-    """Skip-gram with negative sampling."""
+class Objective:
+    """A row objective: a reader and a writer."""
 
-    negatives: int = 5
-    """Noise words a pair, k."""
+    reader: Reader
+    writer: Writer
 
     def rows(self, chunk: Chunk) -> Params:
-        """Word numbers: of the input table the B centres; of the output table the R words, then the noise."""
-        return Params(_centres(chunk.ids, chunk), jnp.concatenate([chunk.ids, chunk.negatives], axis=1))
+        """Numbers of the rows of both tables that a chunk reads."""
+        return Params(self.reader.rows(chunk), self.writer.rows(chunk))
 
-    def _scores(self, rows: Params, chunk: Chunk, total: Total) -> tuple[Array, Array]:
+    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
+        """J over the chunk, and its weight."""
+        return self.writer.loss(self.reader.read(rows.input, chunk), rows.output, chunk, total)
+
+    def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
+        """dJ by each row, times `factor`."""
+        h = self.reader.read(rows.input, chunk)
+        by_h, by_output = self.writer.gradient(h, rows.output, chunk, total, factor)
+        return Params(self.reader.back(by_h, rows.input, chunk), by_output)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Centre:
+    """Skip-gram's reader: h_i = v_i."""
+
+    def rows(self, chunk: Chunk) -> Int[Array, "K B"]:
+        """The B centres."""
+        return centres(chunk.ids, chunk)
+
+    def read(self, rows: Float[Array, "K B D"], chunk: Chunk) -> Float[Array, "K B D"]:
+        """The rows as they are."""
+        return rows
+
+    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Chunk) -> Float[Array, "K B D"]:
+        """The gradient as it is."""
+        return by_h
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """CBOW's reader: h_i is the mean of the words around the centre, 0 where there is none."""
+
+    exact: bool = dataclasses.field(default=False, metadata={"static": True})
+    """Whether a context word gets its share 1 / c_i of dJ / dh_i, as the gradient of a mean is, or the whole of it."""
+
+    def rows(self, chunk: Chunk) -> Int[Array, "K R"]:
+        """All R words of a block."""
+        return chunk.ids
+
+    def read(self, rows: Float[Array, "K R D"], chunk: Chunk) -> Float[Array, "K B D"]:
+        """h."""
+        c = (chunk.left + chunk.right)[:, :, None]
+        B = c.shape[1]
+        mean = jnp.where(pairs(chunk), _share(chunk), 0), rows
+        # What stands in a branch is computed once; otherwise the compiler does it anew for each reader of h.
+        return jax.lax.cond(jnp.any(c > 0), around, lambda weight, rows: jnp.zeros_like(rows[:, :B]), *mean)
+
+    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Chunk) -> Float[Array, "K R D"]:
+        """To each word dJ / dh_i of each centre it stands around, or its share."""
+        return spread(jnp.where(pairs(chunk), 1.0, 0.0), _share(chunk) * by_h if self.exact else by_h)
+
+
+def _share(chunk: Chunk) -> Float[Array, "K B 1"]:
+    """1 / c_i, 0 where a centre has no context."""
+    c = (chunk.left + chunk.right)[:, :, None]
+    return jnp.where(c > 0, 1 / jnp.maximum(c, 1), 0.0)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class AroundByNoise:
+    """Each word around a centre against noise words: skip-gram with negative sampling."""
+
+    negatives: int = dataclasses.field(default=5, metadata={"static": True})
+    """Noise words a pair, k."""
+
+    def rows(self, chunk: Chunk) -> Int[Array, "K R_and_N"]:
+        """The R words of a block, then the noise."""
+        return jnp.concatenate([chunk.ids, chunk.negatives], axis=1)
+
+    def _scores(self, h: Array, rows: Array, chunk: Chunk, total: Total) -> tuple[Array, Array]:
         """s_ij by offset and s_in, `[K, B, S]` and `[K, B, N]`."""
-        s = total(_product("kbd,knd->kbn", rows.input, rows.output))
+        s = total(product("kbd,knd->kbn", h, rows))
         R = chunk.ids.shape[1]
         return by_offset(s[:, :, :R]), s[:, :, R:]
 
-    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
-        """J over the pairs of the chunk, from rows `[K, B, D]` and `[K, R + N, D]`; the weight is their number."""
-        seen, noise = self._scores(rows, chunk, total)
+    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same) -> Sums:
+        """J over the pairs of the chunk; the weight is their number."""
+        seen, noise = self._scores(h, rows, chunk, total)
         c = chunk.left + chunk.right
         share = self.negatives / noise.shape[2]
         j = jnp.sum(jnp.where(pairs(chunk), jax.nn.softplus(-seen), 0))
         return {"loss": (j + share * jnp.sum(c[:, :, None] * jax.nn.softplus(noise)), jnp.sum(c).astype(j.dtype))}
 
-    def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
-        """dJ by each row, times `factor`."""
+    def gradient(
+        self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0
+    ) -> tuple[Float[Array, "K B D"], Array]:
+        """dJ / dh and dJ by each row, times `factor`."""
         R = chunk.ids.shape[1]
-        seen, noise = self._scores(rows, chunk, total)
+        seen, noise = self._scores(h, rows, chunk, total)
         g = jnp.where(pairs(chunk), factor, 0) * (jax.nn.sigmoid(seen) - 1)
         g = jax.lax.optimization_barrier(g)
         weight = factor * (self.negatives / noise.shape[2]) * (chunk.left + chunk.right)
         g_noise = weight[:, :, None] * jax.nn.sigmoid(noise)
-        by_centre, by_noise = _noise_gradient(g_noise, rows.input, rows.output[:, R:])
-        by_words = spread(g, rows.input)
-        return Params(by_centre + around(g, rows.output[:, :R]), jnp.concatenate([by_words, by_noise], axis=1))
+        by_h, by_noise = _noise_gradient(g_noise, h, rows[:, R:])
+        by_words = spread(g, h)
+        return by_h + around(g, rows[:, :R]), jnp.concatenate([by_words, by_noise], axis=1)
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Cbow:
-    """Continuous bag of words with negative sampling."""
+class CentreByNoise:
+    """Each centre that has a context against noise words: CBOW with negative sampling."""
 
-    negatives: int = 5
+    negatives: int = dataclasses.field(default=5, metadata={"static": True})
     """Noise words a centre, k."""
-    exact: bool = False
-    """Whether a context word gets its share 1 / c_i of dJ / dh_i, as the gradient of a mean is, or the whole of it."""
 
-    def rows(self, chunk: Chunk) -> Params:
-        """Word numbers: of the input table the R words; of the output table the B centres, then the noise."""
-        return Params(chunk.ids, jnp.concatenate([_centres(chunk.ids, chunk), chunk.negatives], axis=1))
+    def rows(self, chunk: Chunk) -> Int[Array, "K B_and_N"]:
+        """The B centres, then the noise."""
+        return jnp.concatenate([centres(chunk.ids, chunk), chunk.negatives], axis=1)
 
-    def _scores(self, rows: Params, chunk: Chunk, total: Total) -> tuple[Array, Array, Array, Array]:
-        """1 / c_i `[K, B, 1]` (0 without a context), h `[K, B, D]`, s_i `[K, B]` and s_in `[K, B, N]`."""
-        c = (chunk.left + chunk.right)[:, :, None]
-        share = jnp.where(c > 0, 1 / jnp.maximum(c, 1), 0)
-        B = c.shape[1]
-        mean = jnp.where(pairs(chunk), share, 0), rows.input
-        # In a branch, which all but padding takes: otherwise the compiler would sum up anew for each reader of h.
-        h = jax.lax.cond(jnp.any(c > 0), around, lambda weight, rows: jnp.zeros_like(rows[:, :B]), *mean)
-        seen = total(jnp.sum(h * rows.output[:, :B], axis=2))
-        return share, h, seen, total(_product("kbd,knd->kbn", h, rows.output[:, B:]))
+    def _scores(self, h: Array, rows: Array, total: Total) -> tuple[Array, Array]:
+        """s_i `[K, B]` and s_in `[K, B, N]`."""
+        B = h.shape[1]
+        return total(jnp.sum(h * rows[:, :B], axis=2)), total(product("kbd,knd->kbn", h, rows[:, B:]))
 
-    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
+    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same) -> Sums:
         """J over the centres of the chunk that have a context; the weight is their number."""
-        share, _, seen, noise = self._scores(rows, chunk, total)
+        seen, noise = self._scores(h, rows, total)
         j = jax.nn.softplus(-seen) + (self.negatives / noise.shape[2]) * jnp.sum(jax.nn.softplus(noise), axis=2)
-        there = share[:, :, 0] > 0
+        there = chunk.left + chunk.right > 0
         return {"loss": (jnp.sum(jnp.where(there, j, 0)), jnp.sum(there, dtype=j.dtype))}
 
-    def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
-        """dJ by each row, times `factor`; unless `exact`, a word gets dJ / dh_i of each centre it stands around."""
-        share, h, seen, noise = self._scores(rows, chunk, total)
+    def gradient(
+        self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0
+    ) -> tuple[Float[Array, "K B D"], Array]:
+        """dJ / dh and dJ by each row, times `factor`."""
+        seen, noise = self._scores(h, rows, total)
         B = h.shape[1]
-        weight = jnp.where(share > 0, factor, 0.0)
+        weight = jnp.where(chunk.left + chunk.right > 0, factor, 0.0)[:, :, None]
         g = weight * (jax.nn.sigmoid(seen)[:, :, None] - 1)
         g_noise = weight * (self.negatives / noise.shape[2]) * jax.nn.sigmoid(noise)
-        by_h, by_noise = _noise_gradient(g_noise, h, rows.output[:, B:])
-        by_h = by_h + g * rows.output[:, :B]
-        words = spread(jnp.where(pairs(chunk), 1.0, 0.0), share * by_h if self.exact else by_h)
-        return Params(words, jnp.concatenate([g * h, by_noise], axis=1))
+        by_h, by_noise = _noise_gradient(g_noise, h, rows[:, B:])
+        return by_h + g * rows[:, :B], jnp.concatenate([g * h, by_noise], axis=1)
+
+
+def skip_gram(negatives: int = 5) -> Objective:
+    """Skip-gram with negative sampling, k = `negatives`."""
+    return Objective(Centre(), AroundByNoise(negatives))
+
+
+def cbow(negatives: int = 5, exact: bool = False) -> Objective:
+    """CBOW with negative sampling, k = `negatives`; `exact` as in Context."""
+    return Objective(Context(exact), CentreByNoise(negatives))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,9 +305,9 @@ class Softmax:
         @jax.checkpoint
         def one(params: Params, chunk: Chunk) -> tuple[Array, Array]:
             c = chunk.left + chunk.right
-            v = params.input[_centres(chunk.ids, chunk)]
-            log_z = jax.nn.logsumexp(_product("kbd,vd->kbv", v, params.output), axis=2)
-            seen = by_offset(_product("kbd,krd->kbr", v, params.output[chunk.ids]))
+            v = params.input[centres(chunk.ids, chunk)]
+            log_z = jax.nn.logsumexp(product("kbd,vd->kbv", v, params.output), axis=2)
+            seen = by_offset(product("kbd,krd->kbr", v, params.output[chunk.ids]))
             return jnp.sum(c * log_z) - jnp.sum(jnp.where(pairs(chunk), seen, 0)), jnp.sum(c).astype(v.dtype)
 
         def add(carry: tuple[Array, Array], numbered: tuple[Array, Chunk]) -> tuple[tuple[Array, Array], None]:

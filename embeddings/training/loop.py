@@ -169,7 +169,7 @@ class Loop:
         """What a run that left the numbers says: where, and what there is to go on from."""
         self.checkpoints.wait()
         good = f"the last good checkpoint is step {self._saved}" if self._saved else "there is no checkpoint yet"
-        return Problem(f"{what}; {good}: lower --optimizer.learning_rate (or --word2vec.chunk) and start a new --run")
+        return Problem(f"{what}; {good}: lower --optimizer.learning_rate (or the model's chunk) and start a new --run")
 
     def _check(self, params: Any, step: int) -> None:
         if not bool(finite(params)):

@@ -20,6 +20,9 @@ AXES = ("data", "fsdp", "tensor")
 
 PARAMETERS = {
     # Path of a leaf below the state, with `*` for any part of it, and how its axes are split; the first match holds.
+    "*bias*": P(),
+    "*word*": P(None, ("fsdp", "tensor")),
+    "*context*": P(None, ("fsdp", "tensor")),
     "*input*": P(None, ("fsdp", "tensor")),
     "*output*": P(None, ("fsdp", "tensor")),
     "*": P(),

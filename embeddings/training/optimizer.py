@@ -41,7 +41,7 @@ def build(config: experiment.Optimizer, rate: Schedule) -> optax.GradientTransfo
         "momentum": lambda: optax.sgd(rate, momentum=config.momentum),
         "adam": lambda: optax.adam(rate, **moments),
         "adamw": lambda: optax.adamw(rate, weight_decay=config.weight_decay, **moments),
-        "adagrad": lambda: optax.adagrad(rate),
+        "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=config.accumulator),
         "adafactor": lambda: optax.adafactor(rate),
         "lamb": lambda: optax.lamb(rate, weight_decay=config.weight_decay, **moments),
     }

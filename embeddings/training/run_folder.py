@@ -15,14 +15,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
-from jaxtyping import Float
 
 from embeddings import experiment, flags
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.files import write_whole
 from embeddings.problems import Problem
-from embeddings.training import checkpoint, job
+from embeddings.training import architectures, checkpoint
+from embeddings.training.job import Tables
 
 FLAGS, VOCABULARY, PROVENANCE, METRICS, SPEED = (
     "experiment.flags",
@@ -64,21 +65,21 @@ def check(settings: experiment.Experiment) -> None:
         raise Problem(f"{path}: is neither empty nor a run's folder: name another with --run")
 
 
-def read_vectors(folder: Path) -> tuple[Vocabulary, Float[np.ndarray, "V D"], experiment.Text]:
-    """The vocabulary of a run, the vectors of its newest whole checkpoint, and how its text was cut into words.
+def read_tables(folder: Path) -> tuple[experiment.Experiment, Vocabulary, Tables]:
+    """What a run trained and on which words, from its newest whole checkpoint, and its flags.
 
     Raises Problem when the folder is no run's, has no checkpoint yet, or has files that do not go together.
     """
     settings = read_experiment(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     step, params = checkpoint.read_params(folder / CHECKPOINTS)
-    vectors = np.asarray(job.vectors(settings, params))
-    if len(vectors) != len(vocabulary.words):
+    tables = jax.tree.map(np.asarray, architectures.of(settings).tables(settings, params))
+    if len(tables.words) != len(vocabulary.words):
         raise Problem(
-            f"{folder / VOCABULARY}: {len(vocabulary.words)} words where checkpoint {step} has {len(vectors)} vectors: "
-            "copy the file again, or run the training command once more, which writes it"
+            f"{folder / VOCABULARY}: {len(vocabulary.words)} words where checkpoint {step} has {len(tables.words)} "
+            "vectors: copy the file again, or run the training command once more, which writes it"
         )
-    return vocabulary, vectors, settings.text
+    return settings, vocabulary, tables
 
 
 class RunFolder:

@@ -11,6 +11,7 @@ along `data` and applies all of them in the same order. So every topology does t
 ever travels, and one device communicates nothing.
 """
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,14 +33,15 @@ Tree = Any
 WATCHED = 4
 """Chunks of a call, its last ones, whose loss is reported: logarithms cost as much as the update."""
 
-INITIAL_ACCUMULATOR = 0.1
-"""What Adagrad's sums of squares start at, as in optax."""
 EPSILON = 1e-7
 
 
 @runtime_checkable
 class RowObjective(Protocol):
-    """What `rows_step` asks of an objective; see objectives/words.py."""
+    """What `rows_step` asks of an objective; see objectives/words.py.
+
+    It is a pytree: its arrays, constants such as a Huffman tree, are handed to the compiled step and not built into it.
+    """
 
     def rows(self, chunk: Tree) -> Tree:
         """For each table the numbers of the rows that a chunk reads."""
@@ -55,8 +57,8 @@ class RowObjective(Protocol):
 class Step:
     """A jitted step for one mesh, and what belongs to it."""
 
-    update: Callable[[Tree, Tree], tuple[Tree, dict]]
-    """(state, batch) -> (state, sums); the state that goes in is used up."""
+    update: Callable[[Tree, Tree, Tree], tuple[Tree, dict]]
+    """(state, batch, constants) -> (state, sums), jitted; the state that goes in is used up."""
     parameters: Callable[[Tree], Tree]
     """The parameters in a state, as the model knows them."""
     new: Callable[[Tree], Tree]
@@ -64,10 +66,16 @@ class Step:
     mesh: Mesh
     split: tuple[str, ...]
     """Axes of the mesh along which the blocks of a chunk, axis 1 of a batch's arrays, are split."""
+    constants: Tree = ()
+    """Arrays that no step changes, the same on every device."""
 
     def __call__(self, state: Tree, batch: Tree) -> tuple[Tree, dict]:
         """One step. The sums are on the device: reading them waits for it."""
-        return self.update(state, batch)
+        return self.update(state, batch, self._placed)
+
+    @functools.cached_property
+    def _placed(self) -> Tree:
+        return self._put(self.constants, jax.tree.map(lambda _: NamedSharding(self.mesh, P()), self.constants))
 
     def state_shardings(self, state: Tree) -> Tree:
         """Where each leaf of a state, or of its shapes, lives."""
@@ -88,12 +96,14 @@ class Step:
 
     def place(self, batch: Tree) -> Tree:
         """A batch of numpy arrays on the devices of the mesh, each process putting its own part there."""
-        shardings = self.batch_shardings(batch)
+        return self._put(batch, self.batch_shardings(batch))
+
+    def _put(self, arrays: Tree, shardings: Tree) -> Tree:
         if self.mesh.size == 1:
-            return jax.device_put(batch, shardings)
+            return jax.device_put(arrays, shardings)
         return jax.tree.map(
             lambda a, s: jax.make_array_from_callback(np.shape(a), s, lambda index: np.asarray(a)[index]),
-            batch,
+            arrays,
             shardings,
         )
 
@@ -103,8 +113,11 @@ class Step:
         def described(tree: Tree, shardings: Tree) -> Tree:
             return jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(np.shape(a), a.dtype, sharding=s), tree, shardings)
 
+        everywhere = jax.tree.map(lambda _: NamedSharding(self.mesh, P()), self.constants)
         return self.update.lower(
-            described(state, self.state_shardings(state)), described(batch, self.batch_shardings(batch))
+            described(state, self.state_shardings(state)),
+            described(batch, self.batch_shardings(batch)),
+            described(self.constants, everywhere),
         )
 
 
@@ -133,34 +146,39 @@ def rows_step(objective: RowObjective, config: experiment.Optimizer, rate: Sched
     adagrad = config.name == "adagrad"
     width = tuple(axis for axis in ("fsdp", "tensor") if mesh.shape[axis] > 1)
     data = "data" if mesh.shape["data"] > 1 else None
-    body = rows_body(objective, adagrad, rate, data, width)
+    body = rows_body(adagrad, rate, data, width)
 
     def new(params: Tree) -> Tree:
-        tables = jax.tree.map(with_accumulator, params) if adagrad else params
+        tables = jax.tree.map(lambda table: with_accumulator(table, config.accumulator), params) if adagrad else params
         return {"params": tables, "optimizer": (), "step": jnp.zeros((), jnp.int32)}
 
-    def update(state: Tree, batch: Tree) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, objective: RowObjective) -> tuple[Tree, dict]:
         if mesh.size == 1:
-            return body(state, batch)
+            return body(state, batch, objective)
         of_state = jax.tree.map(lambda s: s.spec, state_shardings(mesh, state))
         of_batch = jax.tree.map(lambda a: P(None, data) if a.ndim else P(), batch)
-        specs = {"in_specs": (of_state, of_batch), "out_specs": (of_state, P())}
-        return jax.shard_map(body, mesh=mesh, check_vma=False, **specs)(state, batch)
+        specs = {"in_specs": (of_state, of_batch, P()), "out_specs": (of_state, P())}
+        return jax.shard_map(body, mesh=mesh, check_vma=False, **specs)(state, batch, objective)
 
     def parameters(state: Tree) -> Tree:
-        return jax.tree.map(lambda table: table[:, 0], state["params"]) if adagrad else state["params"]
+        return without_accumulators(config, state["params"])
 
-    return Step(jax.jit(update, donate_argnums=0), parameters, new, mesh, ("data",))
+    return Step(jax.jit(update, donate_argnums=0), parameters, new, mesh, ("data",), objective)
 
 
-def with_accumulator(table: jax.Array) -> jax.Array:
+def with_accumulator(table: jax.Array, start: float) -> jax.Array:
     """`[V, D]` -> `[V, 2, D]`: Adagrad's sums of squares beside each row, so that one gather reads both."""
-    return jnp.stack([table, jnp.full_like(table, INITIAL_ACCUMULATOR)], axis=1)
+    return jnp.stack([table, jnp.full_like(table, start)], axis=1)
+
+
+def without_accumulators(config: experiment.Optimizer, tables: Tree) -> Tree:
+    """The parameters among what `rows_step` keeps for an optimizer."""
+    return jax.tree.map(lambda table: table[:, 0], tables) if config.name == "adagrad" else tables
 
 
 def rows_body(
-    objective: RowObjective, adagrad: bool, rate: Schedule, data: str | None = None, width: tuple[str, ...] = ()
-) -> Callable[[Tree, Tree], tuple[Tree, dict]]:
+    adagrad: bool, rate: Schedule, data: str | None = None, width: tuple[str, ...] = ()
+) -> Callable[[Tree, Tree, RowObjective], tuple[Tree, dict]]:
     """The step as one device of `data` x `width` sees it, for jax.shard_map or jax.pmap; by itself where there is one.
 
     It takes the device's part of the width of the tables and of the blocks of each chunk.
@@ -172,13 +190,15 @@ def rows_body(
     def everybodys(x: jax.Array) -> jax.Array:
         return jax.lax.all_gather(x, data, tiled=True) if data else x
 
-    def change(values: Tree, squares: Tree, chunk: Tree, learning_rate: jax.Array) -> Tree:
+    def change(
+        objective: RowObjective, values: Tree, squares: Tree, chunk: Tree, learning_rate: jax.Array
+    ) -> Tree:
         if not adagrad:
             return objective.gradient(values, chunk, total, -learning_rate)
         gradient = objective.gradient(values, chunk, total, 1.0)
         return jax.tree.map(lambda g, s: adagrad_change(g, s, learning_rate), gradient, squares)
 
-    def body(state: Tree, batch: Tree) -> tuple[Tree, dict]:
+    def body(state: Tree, batch: Tree, objective: RowObjective) -> tuple[Tree, dict]:
         learning_rate = rate(state["step"])
 
         def unwatched(n: jax.Array, tables: Tree) -> Tree:
@@ -186,7 +206,7 @@ def rows_body(
             ids = objective.rows(chunk)
             rows = jax.tree.map(read, tables, ids)
             values, squares = (jax.tree.map(lambda r, i=i: r[..., i, :], rows) if adagrad else rows for i in (0, 1))
-            changes = change(values, squares, chunk, learning_rate)
+            changes = change(objective, values, squares, chunk, learning_rate)
             return jax.tree.map(add, tables, *(jax.tree.map(everybodys, x) for x in (ids, changes)))
 
         def watched(n: jax.Array, carry: tuple[Tree, dict]) -> tuple[Tree, dict]:
@@ -232,7 +252,7 @@ def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: optax.GradientTran
     def new(params: Tree) -> Tree:
         return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
 
-    def update(state: Tree, batch: Tree) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
         def mean(params: Tree) -> tuple[jax.Array, dict]:
             sums = loss(params, batch)
             value, weight = sums["loss"]

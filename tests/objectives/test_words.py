@@ -6,7 +6,7 @@ import pytest
 
 from embeddings.inputs.words import Batch, Chunk
 from embeddings.models.word2vec import Params
-from embeddings.objectives.words import Cbow, SkipGram, Softmax, around, by_offset, spread
+from embeddings.objectives.words import Softmax, around, by_offset, cbow, skip_gram, spread
 
 K, B, W, N, D, V = 2, 4, 2, 3, 5, 11
 R = B + 2 * W
@@ -86,9 +86,9 @@ def summed(objective, chunk, rows):
 
 
 CASES = [
-    (SkipGram(negatives=5), lambda p, c: skipgram_by_loop(p, c, 5)),
-    (Cbow(negatives=5), lambda p, c: cbow_by_loop(p, c, 5, exact=False)),
-    (Cbow(negatives=2, exact=True), lambda p, c: cbow_by_loop(p, c, 2, exact=True)),
+    (skip_gram(negatives=5), lambda p, c: skipgram_by_loop(p, c, 5)),
+    (cbow(negatives=5), lambda p, c: cbow_by_loop(p, c, 5, exact=False)),
+    (cbow(negatives=2, exact=True), lambda p, c: cbow_by_loop(p, c, 2, exact=True)),
 ]
 
 
@@ -106,7 +106,7 @@ def test_loss_and_gradient_are_their_definition(objective, by_loop):
         np.testing.assert_allclose(half, -0.5 * whole, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("objective", [SkipGram(), Cbow(exact=True)], ids=["skipgram", "cbow exact"])
+@pytest.mark.parametrize("objective", [skip_gram(), cbow(exact=True)], ids=["skipgram", "cbow exact"])
 def test_the_gradient_is_that_of_the_loss(objective):
     c = chunk()
     rows = rows_of(objective, c, tables())
@@ -125,7 +125,7 @@ def test_the_gradient_is_that_of_the_loss(objective):
                 np.testing.assert_allclose(by_jax[table][place], (up - down) / 2e-2, rtol=2e-2, atol=2e-3)
 
 
-@pytest.mark.parametrize("objective", [SkipGram(), Cbow()], ids=["skipgram", "cbow"])
+@pytest.mark.parametrize("objective", [skip_gram(), cbow()], ids=["skipgram", "cbow"])
 def test_scores_that_are_far_out_give_numbers(objective):
     c = chunk()
     rows = jax.tree.map(lambda r: 1e3 * r, rows_of(objective, c, tables()))
@@ -133,7 +133,7 @@ def test_scores_that_are_far_out_give_numbers(objective):
     assert all(np.isfinite(g).all() for g in objective.gradient(rows, c))
 
 
-@pytest.mark.parametrize("objective", [SkipGram(), Cbow()], ids=["skipgram", "cbow"])
+@pytest.mark.parametrize("objective", [skip_gram(), cbow()], ids=["skipgram", "cbow"])
 def test_padding_has_no_part(objective):
     padding = chunk()._replace(left=jnp.zeros((K, B), jnp.int32), right=jnp.zeros((K, B), jnp.int32))
     rows = rows_of(objective, padding, tables())

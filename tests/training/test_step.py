@@ -13,11 +13,11 @@ from embeddings import experiment
 from embeddings.inputs.words import Batches
 from embeddings.models import word2vec
 from embeddings.models.word2vec import Params
-from embeddings.objectives.words import Cbow, SkipGram, Softmax
+from embeddings.objectives.words import Softmax, cbow, skip_gram
 from embeddings.problems import UsageProblem
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
-from embeddings.training.step import EPSILON, INITIAL_ACCUMULATOR, WATCHED, dense_step, rows_body, rows_step
+from embeddings.training.step import EPSILON, WATCHED, dense_step, rows_body, rows_step
 
 V, D = 700, 16
 LARGE = 5000  # words: a device's part of a table is then larger than anything that a chunk needs
@@ -76,7 +76,7 @@ def table_loss(objective, chunk):
     return lambda params: objective.loss(jax.tree.map(lambda t, i: t[i], params, ids), chunk)["loss"][0]
 
 
-@pytest.mark.parametrize("objective", [SkipGram(), Cbow(exact=True)], ids=["skipgram", "cbow exact"])
+@pytest.mark.parametrize("objective", [skip_gram(), cbow(exact=True)], ids=["skipgram", "cbow exact"])
 def test_sgd_on_rows_is_descent_on_the_stated_objective(objective):
     config, rate = settings()
     state, _ = trained(rows_step(objective, config, rate, mesh_of()), batches())
@@ -94,13 +94,13 @@ def test_adagrad_on_rows_that_stand_once_is_optax_adagrad():
     config, rate = settings("adagrad")
     source = batches(words=V, batch=16, shared_negatives=1, block=16, subsample=0.0, noise_power=0.0)
     chunk = chunks(source(0))[0]
-    step = rows_step(SkipGram(), config, rate, mesh_of())
+    step = rows_step(skip_gram(), config, rate, mesh_of())
     state, _ = trained(step, source, calls=1)
     words = np.concatenate([np.asarray(chunk.ids[0, 2:-2]), np.asarray(chunk.negatives[0])])
     assert len(set(words.tolist())) == 17, "a word stands twice: choose another seed"
-    dense = optax.adagrad(rate, initial_accumulator_value=INITIAL_ACCUMULATOR, eps=EPSILON)
+    dense = optax.adagrad(rate, initial_accumulator_value=config.accumulator, eps=EPSILON)
     params = jax.tree.map(jnp.asarray, start())
-    changes, kept = dense.update(jax.grad(table_loss(SkipGram(), chunk))(params), dense.init(params))
+    changes, kept = dense.update(jax.grad(table_loss(skip_gram(), chunk))(params), dense.init(params))
     for got, before, change in zip(step.parameters(state), params, changes, strict=True):
         np.testing.assert_allclose(got, before + change, rtol=1e-4, atol=1e-5)
     for got, want in zip(state["params"], kept[0].sum_of_squares, strict=True):
@@ -110,12 +110,12 @@ def test_adagrad_on_rows_that_stand_once_is_optax_adagrad():
 def test_adagrad_takes_each_place_of_a_row_by_itself():
     config, rate = settings("adagrad")
     source = batches(words=5, batch=16)
-    state, _ = trained(rows_step(Cbow(), config, rate, mesh_of()), source, calls=1)
+    state, _ = trained(rows_step(cbow(), config, rate, mesh_of()), source, calls=1)
     (chunk,) = chunks(source(0))
-    before, ids = start(), Cbow().rows(chunk)
-    places = Cbow().gradient(jax.tree.map(lambda t, i: jnp.asarray(t)[i], before, ids), chunk)
+    before, ids = start(), cbow().rows(chunk)
+    places = cbow().gradient(jax.tree.map(lambda t, i: jnp.asarray(t)[i], before, ids), chunk)
     for table, name in enumerate(Params._fields):
-        want = np.stack([before[table], np.full((V, D), INITIAL_ACCUMULATOR)], axis=1).astype(np.float64)
+        want = np.stack([before[table], np.full((V, D), config.accumulator)], axis=1).astype(np.float64)
         old = want.copy()
         for row, g in zip(np.ravel(ids[table]), np.asarray(places[table], np.float64).reshape(-1, D), strict=True):
             want[row, 1] += g**2
@@ -125,7 +125,7 @@ def test_adagrad_takes_each_place_of_a_row_by_itself():
 
 def test_the_loss_is_that_of_the_last_chunks_each_before_its_update():
     config, rate = settings()
-    step = rows_step(SkipGram(), config, rate, mesh_of())
+    step = rows_step(skip_gram(), config, rate, mesh_of())
     batch = batches()(0)
     _, sums = step(step.start(lambda p: p, start()), batch)
     last = range(int(batch.chunks) - WATCHED, int(batch.chunks))
@@ -133,13 +133,13 @@ def test_the_loss_is_that_of_the_last_chunks_each_before_its_update():
     want = 0.0
     for n in last:
         state, _ = step(step.start(lambda p: p, start()), batch._replace(chunks=np.int32(n)))
-        want += float(table_loss(SkipGram(), batch.chunk(n))(state["params"]))
+        want += float(table_loss(skip_gram(), batch.chunk(n))(state["params"]))
     np.testing.assert_allclose(sums["loss"][0], want, rtol=1e-5)
 
 
 def test_a_batch_with_nothing_in_it_changes_nothing():
     config, rate = settings()
-    step = rows_step(SkipGram(), config, rate, mesh_of())
+    step = rows_step(skip_gram(), config, rate, mesh_of())
     batch = batches()(0)._replace(chunks=np.int32(0))
     state, sums = step(step.start(lambda p: p, start()), batch)
     assert all((a == b).all() for a, b in zip(state["params"], start(), strict=True))
@@ -148,7 +148,7 @@ def test_a_batch_with_nothing_in_it_changes_nothing():
 
 @pytest.mark.parametrize(
     ("objective", "name", "shape"),
-    [(SkipGram(), "sgd", shape) for shape in TOPOLOGIES] + [(Cbow(), "adagrad", shape) for shape in TOPOLOGIES[1:3]],
+    [(skip_gram(), "sgd", shape) for shape in TOPOLOGIES] + [(cbow(), "adagrad", shape) for shape in TOPOLOGIES[1:3]],
     ids=str,
 )
 def test_every_topology_trains_the_same(objective, name, shape):
@@ -164,18 +164,18 @@ def test_pmap_trains_the_same():
     config, rate = settings()
     source = batches(multiple=4)
     mesh_of((4, 1, 1))
-    want, _ = trained(rows_step(SkipGram(), config, rate, mesh_of()), source)
+    want, _ = trained(rows_step(skip_gram(), config, rate, mesh_of()), source)
     body = jax.pmap(
-        rows_body(SkipGram(), False, rate, data="devices"),
+        rows_body(False, rate, data="devices"),
         axis_name="devices",
-        in_axes=(None, source(0)._replace(ids=1, left=1, right=1, negatives=1, chunks=None, words=None)),
+        in_axes=(None, source(0)._replace(ids=1, left=1, right=1, negatives=1, chunks=None, words=None), None),
         out_axes=None,
         devices=jax.devices()[:4],
     )
-    state = jax.device_get(rows_step(SkipGram(), config, rate, mesh_of()).start(lambda p: p, start()))
+    state = jax.device_get(rows_step(skip_gram(), config, rate, mesh_of()).start(lambda p: p, start()))
     for n in range(2):
         split = [a.reshape(a.shape[0], 4, -1, a.shape[2]) for a in source(n)[:4]]
-        state, _ = body(state, source(n)._replace(**dict(zip(source(n)._fields[:4], split, strict=True))))
+        state, _ = body(state, source(n)._replace(**dict(zip(source(n)._fields[:4], split, strict=True))), skip_gram())
     for a, b in zip(jax.tree.leaves(want), jax.tree.leaves(state), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6)
 
@@ -195,7 +195,7 @@ def collectives(program):
 def test_tables_never_travel_and_are_never_copied(name):
     config, rate = settings(name)
     for shape in [(1, 1, 1), (8, 1, 1), (2, 2, 2)]:
-        step = rows_step(SkipGram(), config, rate, mesh_of(shape))
+        step = rows_step(skip_gram(), config, rate, mesh_of(shape))
         state = step.shapes(lambda: word2vec.init(jax.random.key(0), word2vec.Config(vocabulary=LARGE, width=D)))
         program = step.lower(state, batches(multiple=shape[0])(0)).compile().as_text()
         sizes = collectives(program)
@@ -208,7 +208,7 @@ def test_tables_never_travel_and_are_never_copied(name):
 def test_other_optimizers_are_refused():
     config, rate = settings("adam")
     with pytest.raises(UsageProblem, match=r"--optimizer\.name=adam .*sgd or adagrad"):
-        rows_step(SkipGram(), config, rate, mesh_of())
+        rows_step(skip_gram(), config, rate, mesh_of())
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,9 @@ def test_tables_and_what_adam_keeps_of_them_are_split_by_width():
 def test_making_the_state_in_place_draws_the_same_numbers():
     config, rate = settings()
     states = [
-        rows_step(SkipGram(), config, rate, mesh_of(shape)).start(lambda k: word2vec.init(k, CONFIG), jax.random.key(3))
+        rows_step(skip_gram(), config, rate, mesh_of(shape)).start(
+            lambda key: word2vec.init(key, CONFIG), jax.random.key(3)
+        )
         for shape in [(1, 1, 1), (2, 2, 2)]
     ]
     assert (np.asarray(states[0]["params"].input) == np.asarray(states[1]["params"].input)).all()

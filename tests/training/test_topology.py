@@ -16,7 +16,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from embeddings import experiment, flags
-from embeddings.training import job, mesh, topology
+from embeddings.training import architectures, mesh, topology
 
 SLICES = {
     "v5e:2x4": ["--mesh.data=4", "--mesh.tensor=2"],
@@ -73,7 +73,7 @@ def test_the_report_counts_what_travels():
 
 def test_a_planned_job_has_the_shapes_of_a_real_one():
     settings, _, _ = flags.parse(["--word2vec.width=8", "--train.batch=512"], experiment.Experiment)
-    planned = job.planned(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
+    planned = architectures.planned(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
     assert {leaf.shape for leaf in jax.tree.leaves(planned.like()["params"])} == {(1000, 8)}
     assert np.shape(planned.batches(0).ids) == (8, 2, 42)
     assert planned.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4
@@ -81,6 +81,6 @@ def test_a_planned_job_has_the_shapes_of_a_real_one():
 
 def test_a_job_says_when_devices_wait():
     settings, _, _ = flags.parse(["--word2vec.width=8", "--train.batch=512"], experiment.Experiment)
-    notes = [job.planned(settings, 100, mesh.make(settings.mesh, jax.devices()[:n])).note for n in (1, 2, 8)]
+    notes = [architectures.planned(settings, 100, mesh.make(settings.mesh, jax.devices()[:n])).note for n in (1, 2, 8)]
     assert notes[:2] == ["", ""]
     assert notes[2].startswith("an update has 2 blocks for 8 devices along --mesh.data: some of them wait; raise")

@@ -1,0 +1,30 @@
+"""What a run needs to know of each architecture: a module a name, each with the same four functions.
+
+    prepare(settings, corpus) -> material            what is made of the numbered corpus, once: kept in its cache
+    imagined(settings, different_words) -> material  a stand-in for a corpus that is not there
+    build(settings, material, mesh, initial) -> Job
+    tables(settings, saved) -> Tables                from the parameters of a checkpoint, by name
+
+`material` is whatever the architecture's own `build` takes.
+"""
+from types import ModuleType
+
+from jax.sharding import Mesh
+
+from embeddings.experiment import Experiment
+from embeddings.training.architectures import fasttext, glove, word2vec
+from embeddings.training.job import Job
+
+ARCHITECTURES: dict[str, ModuleType] = {"word2vec": word2vec, "fasttext": fasttext, "glove": glove}
+"""By the value of --architecture."""
+
+
+def of(settings: Experiment) -> ModuleType:
+    """The module of an experiment's architecture."""
+    return ARCHITECTURES[settings.architecture]
+
+
+def planned(settings: Experiment, different_words: int, mesh: Mesh) -> Job:
+    """The job over a corpus that is not there, of so many different words: for `lower`."""
+    architecture = of(settings)
+    return architecture.build(settings, architecture.imagined(settings, different_words), mesh)

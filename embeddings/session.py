@@ -71,7 +71,9 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
     devices = mesh.make(settings.mesh)
     os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
+    started = place.clock()
     vocabulary, tokens, material = prepared(source, settings, place, screen)
+    preparing = place.clock() - started
     os.sched_setaffinity(0, place.batch_cores)
     job = architectures.of(settings).build(settings, material, devices, initial(settings, vocabulary))
     with opened(settings, source, vocabulary, tokens) as folder, processes.stopping() as stop:
@@ -90,7 +92,10 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         )
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task, settings, job, vocabulary)) for task in tasks]
-        runner = loop.Loop(job, checkpoints, *sinks(settings, first), evaluators, around, settings.log.metrics)
+        same, speed = sinks(settings, first)
+        if speed and not first:
+            speed.write(0, {"preparing": round(preparing, 3)})
+        runner = loop.Loop(job, checkpoints, same, speed, evaluators, around, settings.log.metrics)
         if folder:
             folder.began()
         state = runner.run(job.start(settings.seed) if state is None else state, first)

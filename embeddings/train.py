@@ -4,7 +4,9 @@
     python -m embeddings.train --flagfile=experiments/word2vec/enwiki_skipgram.flags --run=runs/enwiki
     python -m embeddings.train --corpus=my_texts/ --train.epochs=3 --run=runs/mine
 """
+import hashlib
 import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -26,13 +28,16 @@ def main(settings: Experiment, words: list[str]) -> None:
         step_cores, batch_cores = cores[:1], cores[1:] or cores
     else:
         step_cores, batch_cores = cores, cores
+    cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "compiled" / processor()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     from embeddings import session  # late, as it imports JAX, which reads XLA_FLAGS
     from embeddings.screen import Screen
 
-    data, cache = os.environ.get("EMBEDDINGS_DATA"), os.environ.get("EMBEDDINGS_CACHE")
+    data = os.environ.get("EMBEDDINGS_DATA")
     place = session.Place(
         Path(data) if data else None,
-        Path(cache) if cache else Path.home() / ".cache" / "embeddings",
+        cache,
         time.monotonic,
         step_cores,
         batch_cores,
@@ -52,6 +57,16 @@ def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:
     several = "device_count" in os.environ.get("XLA_FLAGS", "") or os.environ.get("JAX_NUM_CPU_DEVICES")
     single = not several and not settings.processes.coordinator
     return settings.by_rows and single and (platform == "cpu" or not accelerator)
+
+
+def processor() -> str:
+    """A name for what this machine's processor can do: a compiled program does not run on one that can do less."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = [line for line in lines if line.startswith(("flags", "Features"))]
+    except OSError:
+        known = []
+    return hashlib.sha256("".join([platform.machine(), *known[:1]]).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

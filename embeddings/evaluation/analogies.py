@@ -78,6 +78,8 @@ class Result:
     """Most frequent words that questions and answers were taken from."""
     sections: tuple[Section, ...]
     """The categories; then, where the set has both kinds, semantic and syntactic; then total."""
+    answered: Bool[np.ndarray, "covered"] | None = dataclasses.field(default=None, compare=False, repr=False)
+    """For each covered question, in order, whether it was answered rightly."""
 
     @property
     def total(self) -> Section:
@@ -167,7 +169,8 @@ def evaluate(
     syntactic = np.array([category.kind == "syntactic" for category in questions])[of]
     if syntactic.any() and not syntactic.all():
         sections += [section("semantic", ~syntactic), section("syntactic", syntactic)]
-    return Result(name, method, limit, (*sections, section("total", np.ones_like(covered))))
+    sections.append(section("total", np.ones_like(covered)))
+    return Result(name, method, limit, tuple(sections), correct[covered])
 
 
 def answers(

@@ -38,6 +38,10 @@ class Score:
     covered: int
     """Pairs whose two words are in the vocabulary."""
     total: int
+    cosines: Float64[np.ndarray, "covered"] | None = dataclasses.field(default=None, compare=False, repr=False)
+    """Of each covered pair, in order."""
+    judgements: Float64[np.ndarray, "covered"] | None = dataclasses.field(default=None, compare=False, repr=False)
+    """Likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +109,9 @@ def evaluate(
         a, b = (vectors[asked[covered, side]].astype(np.float64) for side in (0, 1))
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosines = (a * b).sum(axis=1) / np.where(norms > 0, norms, 1)
-        scores.append(Score(one.name, spearman(cosines, one.judgements[covered]), int(covered.sum()), len(covered)))
+        judged = one.judgements[covered]
+        rho = spearman(cosines, judged)
+        scores.append(Score(one.name, rho, int(covered.sum()), len(covered), cosines, judged))
     return Result(limit, tuple(scores))
 
 

@@ -1,13 +1,19 @@
-"""Word vectors beside gensim: seconds an epoch and the scores after it, interleaved in one run.
+"""Word vectors beside gensim and fasttext: words a second, and the time until ours are as good as theirs.
 
     pip install -e '.[peers]'
-    python experiments/speed/words.py
-    python experiments/speed/words.py --algorithm=skipgram --epochs=3 --seeds=1
+    python experiments/speed/words.py --output=words.jsonl
+    python experiments/speed/words.py --rows=cbow --seeds=1 --peer_epochs=1
+    python experiments/speed/plot_words.py words.jsonl words.svg
 
-Needs EMBEDDINGS_DATA. Both read the same words in the same lines. Ours is `embeddings.train` with
-experiments/word2vec/enwiki_*.flags; seconds are those of its loop, compilation included. gensim trains with two workers
-from a file of words (corpus_file), at two learning rates; the one with the better scores counts, and its seconds are
-those of `train` alone. Neither has the vocabulary in it. One JSON object a line, each with the machine's load.
+Needs EMBEDDINGS_DATA. All read the same words in the same lines, with two threads where a program has threads; ours is
+`embeddings.train` with the row's flag file. Seconds go from the tokenised corpus to vectors: counting and numbering the
+words, then training, each program's own. Our compiled step is found in the cache of compiled programs: a run that is
+not counted puts it there. Of a peer's learning rates the one with the better scores after an epoch counts.
+
+The composite score is the mean over Google's analogies, WordSim-353, SimLex-999 and MEN, each divided by the peer's
+mean over its seeds, so that the peer's is 1. Time to quality: seconds of our shortest run whose score, meaned over
+seeds, is at least 1; a run of n epochs is planned as one, its rate falling to the end. The interval is a bootstrap of
+our score over questions and pairs (the same ones drawn for both). A JSON object a row, with load and peak memory.
 """
 import dataclasses
 import itertools
@@ -26,55 +32,138 @@ import numpy as np
 from embeddings import command, encoder, experiment
 from embeddings.corpus import documents
 from embeddings.evaluation import words as evaluations
-from embeddings.fields import Positive
+from embeddings.evaluation.word_similarity import spearman
+from embeddings.fields import Count, Positive
 from embeddings.problems import Problem
 from embeddings.tokenizers.words import Words
 
-SCORES = {"analogies": "3CosAdd/total", "WS-353-ALL": "WS-353-ALL", "SIMLEX-999": "SIMLEX-999", "MEN": "MEN-TR-3k"}
-"""What the composite is the mean of: analogies among the 30,000 most frequent words, and Spearman's rho."""
-ALSO = {"RW": "RW-STANFORD", "semantic": "3CosAdd/semantic", "syntactic": "3CosAdd/syntactic"}
+SETS = ("WS-353-ALL", "SIMLEX-999", "MEN-TR-3k")
+"""What the composite is the mean of, beside analogies among the 30,000 most frequent words: Spearman's rho."""
+FLAG_FILES = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A model, ours and theirs."""
+
+    flags: str
+    """Our flag file."""
+    peers: tuple[str, ...]
+    """Programs, as peers.py names them."""
+    part: str = "word2vec"
+    """Its architecture."""
+    width: int = 100
+    seeds: int = 2
+    rates: tuple[float, ...] = (0.05, 0.025)
+    """Learning rates of the peers."""
+    epochs: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 4, 5)
+    """Lengths of our runs."""
+
+
+ROWS = {
+    "skipgram": Row("word2vec/enwiki_skipgram.flags", ("gensim skipgram",), seeds=5),
+    "cbow": Row("word2vec/enwiki_cbow.flags", ("gensim cbow",)),
+    "fasttext": Row("fasttext/enwiki_fasttext.flags", ("gensim fasttext", "fasttext"), "fasttext"),
+    "hierarchical": Row("word2vec/enwiki_hierarchical.flags", ("gensim hierarchical",)),
+    "skipgram_300": Row("word2vec/enwiki_skipgram.flags", ("gensim skipgram",), width=300),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What is timed."""
 
-    algorithm: tuple[Literal["skipgram", "cbow"], ...] = ("skipgram", "cbow")
+    rows: tuple[Literal["skipgram", "cbow", "fasttext", "hierarchical", "skipgram_300"], ...] = tuple(ROWS)
     """Which models."""
     corpus: str = "enwiki-sample"
     """Which text, as in embeddings.train."""
-    epochs: Positive = 1
-    """Passes over it."""
-    seeds: Positive = 2
-    """Repetitions, each with another seed, ours and gensim's in turn."""
-    width: Positive = 100
-    """Length of a vector."""
-    rates: tuple[float, ...] = (0.025, 0.05)
-    """gensim's learning rates."""
-    workers: Positive = 2
-    """gensim's threads."""
+    peer_epochs: tuple[int, ...] = (1, 5)
+    """Passes of the peer whose quality is to be reached."""
+    seeds: Count = 0
+    """Repetitions, each with another seed, ours and theirs in turn; 0 takes the row's."""
+    threads: Positive = 2
+    """The peers' threads."""
+    output: str = ""
+    """File that lines are also added to."""
 
 
-GENSIM = """
-import json, sys, time
-import numpy as np
-from gensim.models import Word2Vec
-file, out, sg, width, epochs, workers, rate, seed = json.loads(sys.argv[1])
-model = Word2Vec(sg=sg, vector_size=width, window=5, negative=5, sample=1e-3, min_count=5, alpha=rate, seed=seed,
-                 workers=workers, epochs=epochs)
-start = time.perf_counter()
-model.build_vocab(corpus_file=file)
-vocabulary = time.perf_counter() - start
-start = time.perf_counter()
-model.train(corpus_file=file, total_examples=model.corpus_count, total_words=model.corpus_total_words, epochs=epochs)
-seconds = time.perf_counter() - start
-np.save(out, model.wv.vectors)
-print(json.dumps({"seconds": seconds, "vocabulary": vocabulary, "words": model.wv.index_to_key}))
-"""
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One program, once."""
+
+    prepared: float
+    """Seconds from tokenised text to the first step: vocabulary, numbering."""
+    trained: float
+    """Seconds of training."""
+    memory: int
+    """Peak resident bytes."""
+    answered: np.ndarray
+    """Of each analogy, whether it was right."""
+    pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """Cosines and judgements of each of SETS."""
+    also: dict[str, float]
+    """Scores that are shown and not in the composite."""
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return self.prepared + self.trained
+
+    def parts(self, draw: np.random.Generator | None = None) -> np.ndarray:
+        """The four scores; with `draw`, of questions and pairs drawn with replacement."""
+
+        def which(n: int) -> np.ndarray:
+            return np.arange(n) if draw is None else draw.integers(0, n, n)
+
+        asked = which(len(self.answered))
+        rho = [spearman(a[at], b[at]) for a, b in self.pairs for at in [which(len(a))]]
+        return np.array([self.answered[asked].mean(), *rho])
+
+
+class Bench:
+    """A corpus of words in lines, and what is run on it."""
+
+    def __init__(self, flags: Flags, data: Path, folder: Path) -> None:
+        self.flags, self.folder, self.lines = flags, folder, folder / "lines.txt"
+        self.tasks = evaluations.tasks(("analogies", "similarity"), data, methods=("3CosAdd",))
+        cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
+        self.words = write_lines(flags.corpus, data, cache, self.lines)
+
+    def ours(self, row: Row, epochs: float, seed: int) -> Trial:
+        """Our run of so many epochs, its text counted and numbered anew."""
+        run = self.folder / f"run-{time.monotonic_ns()}"
+        cache = self.folder / f"cache-{time.monotonic_ns()}"
+        cache.mkdir()
+        (self.folder / "compiled").mkdir(exist_ok=True)
+        (cache / "compiled").symlink_to(self.folder / "compiled")
+        flags = [f"--flagfile={FLAG_FILES / row.flags}", f"--corpus={self.lines}", "--text.tokenizer=whitespace",
+                 f"--run={run}", f"--seed={seed}", f"--{row.part}.width={row.width}", f"--train.epochs={epochs}",
+                 "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0"]
+        _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], EMBEDDINGS_CACHE=str(cache))
+        lines = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
+        return self.trial(lines[0]["preparing"], lines[-1]["seconds"], memory, encoder.load(run))
+
+    def peer(self, name: str, row: Row, rate: float, epochs: int, seed: int) -> Trial:
+        """A peer's run, in a process of its own."""
+        out = self.folder / f"peer-{time.monotonic_ns()}"
+        settings = [name, str(self.lines), str(out), row.width, epochs, self.flags.threads, rate, seed]
+        said, memory = finished([sys.executable, str(HERE / "peers.py"), json.dumps(settings)])
+        facts = json.loads(said.splitlines()[-1])
+        vectors = encoder.WordVectors(tuple(facts["words"]), np.load(f"{out}.npy"))
+        return self.trial(facts["prepared"], facts["trained"], memory, vectors)
+
+    def trial(self, prepared: float, trained: float, memory: int, vectors: encoder.WordVectors) -> Trial:
+        """The trial with its scores."""
+        analogies, similarity = (task.run(vectors)[0] for task in self.tasks)
+        found = {score.name: score for score in similarity.sets}
+        pairs = tuple((found[name].cosines, found[name].judgements) for name in SETS)
+        also = {"RW": found["RW-STANFORD"].spearman, **analogies.scores()}
+        return Trial(prepared, trained, memory, analogies.answered, pairs, also)
 
 
 def write_lines(corpus: str, data: Path, cache: Path, path: Path) -> int:
-    """The corpus's words, a line a line, as gensim's corpus_file reads them; returns how many."""
+    """The corpus's words, a line a line; returns how many."""
     cut, total = Words(), 0
     with path.open("w") as file:
         for block in documents.blocks(documents.find(corpus, text=experiment.Text(), data=data, cache=cache)):
@@ -85,81 +174,124 @@ def write_lines(corpus: str, data: Path, cache: Path, path: Path) -> int:
     return total
 
 
-def gensim(flags: Flags, algorithm: str, rate: float, seed: int, lines: Path) -> tuple[float, encoder.WordVectors]:
-    """Seconds of training, and the vectors."""
-    out = lines.with_suffix(".npy")
-    settings = [int(algorithm == "skipgram"), flags.width, flags.epochs, flags.workers, rate, seed]
-    found = json.loads(run([sys.executable, "-c", GENSIM, json.dumps([str(lines), str(out), *settings])]))
-    return found["seconds"], encoder.WordVectors(tuple(found["words"]), np.load(out))
+def finished(arguments: list[str], **environment: str) -> tuple[str, int]:
+    """What a program prints, and its peak resident bytes. Raises Problem with what it says when it fails."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            arguments, stdout=out, stderr=errors, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        for file in (out, errors):
+            file.seek(0)
+        if status:
+            raise Problem(f"{' '.join(arguments[:3])}: {errors.read().strip().splitlines()[-1]}")
+        return out.read(), usage.ru_maxrss * 1024
 
 
-def ours(flags: Flags, algorithm: str, seed: int, folder: Path) -> tuple[float, encoder.WordVectors]:
-    """Seconds of the training loop, and the vectors."""
-    folder = folder / f"{algorithm}-{seed}-{time.monotonic_ns()}"
-    file = Path(__file__).parents[1] / "word2vec" / f"enwiki_{algorithm}.flags"
-    run([sys.executable, "-m", "embeddings.train", f"--flagfile={file}", f"--corpus={flags.corpus}", f"--run={folder}",
-         f"--seed={seed}", f"--word2vec.width={flags.width}", f"--train.epochs={flags.epochs}", "--evaluate.tasks=",
-         "--evaluate.neighbours=", "--checkpoint.seconds=0"])
-    last = json.loads((folder / "speed.jsonl").read_text().splitlines()[-1])
-    return last["seconds"], encoder.load(folder)
+def measure(bench: Bench, name: str, row: Row) -> dict:
+    """One line: the row's trials, in turn."""
+    seeds = bench.flags.seeds or row.seeds
+    bench.ours(row, 0.1, 0)  # warms the cache of compiled steps
+    first = {(peer, rate): bench.peer(peer, row, rate, 1, 0) for peer in row.peers for rate in row.rates}
+    fastest = min(row.peers, key=lambda peer: min(first[peer, rate].trained for rate in row.rates))
+    rate = max(row.rates, key=lambda rate: first[fastest, rate].parts().mean())
+    theirs: dict[int, list[Trial]] = {epochs: [] for epochs in bench.flags.peer_epochs}
+    ours: dict[float, list[Trial]] = {epochs: [] for epochs in row.epochs if epochs <= max(theirs)}
+    for seed in range(seeds):
+        for epochs in sorted({*theirs, *ours}):
+            if epochs in theirs:
+                known = epochs == 1 and seed == 0
+                theirs[epochs].append(first[fastest, rate] if known else bench.peer(fastest, row, rate, epochs, seed))
+            if epochs in ours:
+                ours[epochs].append(bench.ours(row, epochs, seed))
+    return {
+        "what": f"{name} d{row.width}, {bench.flags.corpus}, {bench.words:,} words",
+        "peer": f"{fastest} at {rate}, {bench.flags.threads} threads, better of {row.rates}",
+        "seeds": seeds,
+        "epoch": epoch(bench.words, ours[1], theirs[1]) if 1 in ours and 1 in theirs else None,
+        "quality": [{"peer_epochs": n, **quality(ours, theirs[n])} for n in theirs],
+        "ours": [described(n, trials) for n, trials in ours.items()],
+        "theirs": [described(n, trials) for n, trials in theirs.items()],
+        "others": {f"{peer} at {r}": described(1, [trial]) for (peer, r), trial in first.items()},
+        "load": [round(x, 1) for x in os.getloadavg()],
+    }
 
 
-def run(arguments: list[str]) -> str:
-    """What a program prints. Raises Problem with what it says when it fails."""
-    done = subprocess.run(arguments, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
-    if done.returncode:
-        raise Problem(f"{' '.join(arguments[:3])}: {done.stderr.strip().splitlines()[-1]}")
-    return done.stdout
+def epoch(words: int, ours: list[Trial], theirs: list[Trial]) -> dict:
+    """An epoch of training: raw words a second, and the ratios seed by seed."""
+    return {
+        "words_a_second": round(words / statistics.median(t.trained for t in ours)),
+        "peer_words_a_second": round(words / statistics.median(t.trained for t in theirs)),
+        "ratio": round(statistics.median(b.trained / a.trained for a, b in zip(ours, theirs, strict=True)), 2),
+        "ratios": [round(b.trained / a.trained, 2) for a, b in zip(ours, theirs, strict=True)],
+        "ahead": dict(zip(("analogies", *SETS), ahead(ours, theirs), strict=True)),
+    }
 
 
-def scores(vectors: encoder.WordVectors, tasks: tuple[evaluations.Task, ...]) -> dict[str, float]:
-    """The scores by the names of SCORES and ALSO, and their composite."""
-    found = {name: value for task in tasks for name, value in task.scores(vectors).items()}
-    named = {name: found[key] for name, key in (SCORES | ALSO).items()}
-    return {"mean": statistics.fmean(named[name] for name in SCORES), **named}
+def ahead(ours: list[Trial], theirs: list[Trial], draws: int = 200) -> list[tuple[float, float, float]]:
+    """Of each score: ours minus theirs, and the bootstrap interval of that (95 %)."""
+
+    def difference(number: int | None) -> np.ndarray:
+        draw = [None if number is None else np.random.default_rng(number) for _ in (*ours, *theirs)]
+        a, b = draw[: len(ours)], draw[len(ours) :]
+        return np.mean([t.parts(d) for t, d in zip(ours, a, strict=True)], axis=0) - np.mean(
+            [t.parts(d) for t, d in zip(theirs, b, strict=True)], axis=0
+        )
+
+    low, high = np.percentile([difference(number) for number in range(draws)], [2.5, 97.5], axis=0)
+    return [tuple(round(float(x), 3) for x in row) for row in zip(difference(None), low, high, strict=True)]
 
 
-def mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each score."""
-    return {name: round(statistics.fmean(row[name] for row in rows), 4) for name in rows[0]}
+def quality(ours: dict[float, list[Trial]], theirs: list[Trial], draws: int = 200) -> dict:
+    """Our shortest run that is as good as the peer's, and the ratio of seconds."""
+    unit = np.mean([trial.parts() for trial in theirs], axis=0)
+    scores = {n: float(np.mean([(trial.parts() / unit).mean() for trial in trials])) for n, trials in ours.items()}
+    reached = next((n for n, score in sorted(scores.items()) if score >= 1), None)
+    peer = statistics.median(trial.seconds for trial in theirs)
+    told = {"peer_seconds": round(peer, 2), "scores": {str(n): round(score, 3) for n, score in scores.items()}}
+    if reached is None:
+        return {**told, "reached": None}
+    seconds = statistics.median(trial.seconds for trial in ours[reached])
+    drawn = []
+    for number in range(draws):
+        sample = np.mean([t.parts(np.random.default_rng(number)) for t in theirs], axis=0)
+        mine = np.mean([t.parts(np.random.default_rng(number)) for t in ours[reached]], axis=0)
+        drawn.append(float((mine / sample).mean()))
+    interval = [round(float(x), 3) for x in np.percentile(drawn, [2.5, 97.5])]
+    return {**told, "reached": reached, "seconds": round(seconds, 2), "ratio": round(peer / seconds, 2),
+            "training_only": round(statistics.median(t.trained for t in theirs)
+                                   / statistics.median(t.trained for t in ours[reached]), 2),
+            "score": round(scores[reached], 3), "interval": interval}
+
+
+def described(epochs: float, trials: list[Trial]) -> dict:
+    """Trials of one length: medians of seconds, means of scores."""
+    names = ("analogies", *SETS)
+    scores = dict(zip(names, np.mean([t.parts() for t in trials], axis=0), strict=True))
+    also = {name: statistics.fmean(t.also[name] for t in trials) for name in trials[0].also}
+    return {
+        "epochs": epochs,
+        "seconds": round(statistics.median(t.seconds for t in trials), 2),
+        "prepared": round(statistics.median(t.prepared for t in trials), 2),
+        "trained": [round(t.trained, 2) for t in trials],
+        "mean": round(float(np.mean(list(scores.values()))), 4),
+        "scores": {name: round(float(score), 4) for name, score in (scores | also).items()},
+        "peak_MB": round(max(t.memory for t in trials) / 1e6),
+    }
 
 
 def main(flags: Flags, words: list[str]) -> None:
-    """Prints a line a model."""
+    """Prints a line a row."""
     if "EMBEDDINGS_DATA" not in os.environ:
         raise Problem("set EMBEDDINGS_DATA to the folder of data sets: analogies and word pairs are read from it")
-    data = Path(os.environ["EMBEDDINGS_DATA"])
-    cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
-    tasks = evaluations.tasks(("analogies", "similarity"), data, methods=("3CosAdd",))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        total = write_lines(flags.corpus, data, cache, folder / "lines.txt")
-        for algorithm in flags.algorithm:
-            times: dict[str, list[float]] = {}
-            found: dict[str, list[dict[str, float]]] = {}
-            for seed in range(flags.seeds):
-                trials = {"ours": lambda s=seed, a=algorithm: ours(flags, a, s, folder)}
-                for rate in flags.rates:
-                    trials[f"gensim {rate}"] = lambda s=seed, a=algorithm, r=rate: gensim(
-                        flags, a, r, s, folder / "lines.txt"
-                    )
-                for what, trial in trials.items():
-                    seconds, vectors = trial()
-                    times.setdefault(what, []).append(seconds)
-                    found.setdefault(what, []).append(scores(vectors, tasks))
-            peer = max((what for what in times if what != "ours"), key=lambda what: mean(found[what])["mean"])
-            ratios = [b / a for a, b in zip(times["ours"], times[peer], strict=True)]
-            print(json.dumps({
-                "what": f"{algorithm} d{flags.width}, {flags.epochs} epoch(s) of {flags.corpus}, {total:,} words",
-                "ours": round(statistics.median(times["ours"]), 2),
-                "peer": round(statistics.median(times[peer]), 2),
-                "ratio": round(statistics.median(ratios), 2),
-                "ratios": [round(ratio, 2) for ratio in ratios],
-                "peer is": f"{peer}, {flags.workers} workers",
-                "scores": {what: mean(rows) for what, rows in found.items()},
-                "seconds": {what: [round(s, 2) for s in rows] for what, rows in times.items()},
-                "load": [round(x, 1) for x in os.getloadavg()],
-            }), flush=True)
+        bench = Bench(flags, Path(os.environ["EMBEDDINGS_DATA"]), Path(name))
+        for row in flags.rows:
+            line = json.dumps(measure(bench, row, ROWS[row]))
+            print(line, flush=True)
+            if flags.output:
+                with Path(flags.output).open("a") as file:
+                    file.write(line + "\n")
 
 
 if __name__ == "__main__":

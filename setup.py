@@ -20,11 +20,13 @@ TEST = [
     *TENSORBOARD,  # its sink is tested
 ]
 REFERENCE = [
-    "gensim>=4.4",  # word2vec and the evaluations of word vectors
+    "gensim>=4.4",  # word2vec, its files, and the evaluations of word vectors
+    "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
 ]
 PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python
-    "psutil>=6",  # load beside each timing
+    "fasttext-wheel>=0.9.2",  # the authors' program
+    "matplotlib>=3.10",  # draws what was measured
 ]
 TPU = ["jax[tpu]"]  # the TPU's runtime and compiler; the compiler needs no TPU
 CUDA = ["jax[cuda13]"]  # NVIDIA GPUs

@@ -1,6 +1,7 @@
 """Texts in, vectors out: what `embeddings.load` gives back, and the everyday questions it answers.
 
-A text is encoded as the mean of the vectors of its known words, cut by the tokenizer that the vectors were made with.
+A text is encoded as the mean of the vectors of its known words, cut by the tokenizer that the vectors were made with,
+or by SIF (sif.py). Where the vectors come with rows of n-grams, any word is known that has one of them.
 """
 import dataclasses
 import difflib
@@ -8,17 +9,22 @@ import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from embeddings import similarity
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.experiment import Experiment
+from embeddings.formats import detection
+from embeddings.formats.counts import read_counts
+from embeddings.formats.ngrams import composed
+from embeddings.formats.vectors import utf8
+from embeddings.sif import SIF_A, first_component, sif_weights, without, zipf
 from embeddings.problems import Problem
 from embeddings.tokenizers.subwords import Subwords
 from embeddings.tokenizers.words import Words
@@ -28,9 +34,11 @@ SPELLINGS_FROM = 30000
 TEXTS_AT_ONCE = 16384
 """Texts cut into words at a time: bounds the memory for all but their vectors."""
 
+Pooling = Literal["mean", "sif"]
+
 
 class UnknownWord(Problem, KeyError):
-    """A word without a vector; the message names known words that are spelt much like it."""
+    """A word without a vector."""
 
     __str__ = Exception.__str__
 
@@ -52,9 +60,11 @@ class WordVectors:
     tokenizer: Words = dataclasses.field(default_factory=Words)
     """How a text becomes words."""
     subwords: Subwords | None = None
-    """How a word becomes n-grams, where the model knows them."""
+    """How words that are not among `words` become n-grams, where the model has rows for these."""
     ngrams: Float[np.ndarray, "buckets D"] | None = None
-    """Rows of the buckets of n-grams."""
+    """Those rows, by bucket; the mean of a word's is its vector."""
+    stop_words: frozenset[str] = frozenset()
+    """Words that texts are encoded without."""
 
     @functools.cached_property
     def index(self) -> dict[str, int]:
@@ -62,53 +72,105 @@ class WordVectors:
         return {word: row for row, word in enumerate(self.words)}
 
     @functools.cached_property
-    def _known(self) -> pa.StringArray:
-        return pa.array(self.words, pa.string())
-
-    def row(self, word: str) -> int:
-        """Row of a word, in the tokenizer's case where it isn't known as written. Raises UnknownWord."""
-        row = self.index.get(word)
-        if row is None and self.tokenizer.lower:
-            row = self.index.get(word.lower())
-        if row is None:
-            near = difflib.get_close_matches(word.lower(), self.words[:SPELLINGS_FROM], n=3)
-            raise UnknownWord(f"{word!r} is not among the {len(self.words):,} words of the model; "
-                              + (f"spelt much like it: {', '.join(near)}" if near else "try another word"))
-        return row
+    def _known(self) -> pa.BinaryArray:
+        return pa.array([utf8(word) for word in self.words], pa.binary())
 
     def __contains__(self, word: str) -> bool:
-        return word in self.index or (self.tokenizer.lower and word.lower() in self.index)
+        """Whether the word has a vector, by its n-grams too."""
+        return self.row(word) is not None or bool(self.subwords and len(self.subwords.ngrams(self._cased(word))))
 
     def __getitem__(self, word: str) -> Float[np.ndarray, "D"]:
-        """The vector of a word. Raises UnknownWord, which is a KeyError."""
-        return self.vectors[self.row(word)]
+        """The vector of a word, as it stands there or else in the tokenizer's case, or else the mean of its n-grams'.
+
+        Raises UnknownWord, which is a KeyError and names known words that are spelt much like it.
+        """
+        row = self.row(word)
+        if row is not None:
+            return np.asarray(self.vectors[row])
+        if word in self:
+            return composed([self._cased(word)], self.subwords, self.ngrams)[0]
+        near = difflib.get_close_matches(word.lower(), self.words[:SPELLINGS_FROM], n=3)
+        raise UnknownWord(f"{word!r} is not among the {len(self.words):,} words of the model; "
+                          + (f"spelt much like it: {', '.join(near)}" if near else "try another word"))
+
+    def row(self, word: str) -> int | None:
+        """Row of a word, as it stands there or else in the tokenizer's case; None where it has none."""
+        row = self.index.get(word)
+        return self.index.get(self._cased(word)) if row is None else row
+
+    def _cased(self, word: str) -> str:
+        return word.lower() if self.tokenizer.lower else word
 
     def __len__(self) -> int:
         return len(self.words)
 
-    def encode(self, texts: str | Sequence[str]) -> Float[np.ndarray, "n D"]:
+    def encode(self, texts: str | Sequence[str], pooling: Pooling = "mean") -> Float[np.ndarray, "n D"]:
         """One row a text (a single string is one text): the mean vector of its known words, each as often as it stands.
+
+        With pooling="sif", words count by their rarity, and the component that these texts have in common is taken
+        out, so that a row depends on the texts beside it: see `sif`, which fixes that component. Either differs from
+        fastText's get_sentence_vector, the mean of word vectors each scaled to length 1.
 
         A text without a known word gives zeros; a warning UnknownText says how many there were.
         """
+        if pooling == "sif":
+            vectors = self.pooled(texts, self.sif_weights())
+            return without(vectors, first_component(vectors))
+        return self.pooled(texts)
+
+    def sif(self, texts: Sequence[str], a: float = SIF_A) -> "Sif":
+        """An encoder by SIF whose common component is that of these texts, for any other texts."""
+        weights = self.sif_weights(a)
+        return Sif(self, weights, first_component(self.pooled(texts, weights)))
+
+    def sif_weights(self, a: float = SIF_A) -> Float[np.ndarray, "V"]:
+        """SIF's weight of each word: p(w) by the counts, or where those are not known by Zipf's law from the ranks."""
+        return sif_weights(zipf(len(self.words)) if self.counts is None else self.counts / self.counts.sum(), a)
+
+    def pooled(
+        self, texts: str | Sequence[str], weights: Float[np.ndarray, "V"] | None = None
+    ) -> Float[np.ndarray, "n D"]:
+        """Sums of the vectors of each text's known words, each times its weight (1), divided by their number.
+
+        A word known by its n-grams alone has weight 1. Texts without a known word give zeros and a warning UnknownText.
+        """
         texts = [texts] if isinstance(texts, str) else texts
-        parts = [self._sums(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, max(len(texts), 1), TEXTS_AT_ONCE)]
+        parts = [self._sums(texts[at : at + TEXTS_AT_ONCE], weights)
+                 for at in range(0, max(len(texts), 1), TEXTS_AT_ONCE)]
         sums, known = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not known.all():
             missing = f"{np.count_nonzero(known == 0)} of {len(texts)} texts have no known word: zeros"
-            warnings.warn(missing, UnknownText, stacklevel=2)
-        return (sums / np.maximum(known, 1)[:, None]).astype(self.vectors.dtype)
+            warnings.warn(missing, UnknownText, stacklevel=3)
+        return (sums / np.maximum(known, 1)[:, None]).astype(np.float32)
 
-    def _sums(self, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n D"], Int[np.ndarray, "n"]]:
-        """Sum of the vectors of the known words of each text, and how many there are."""
+    def _sums(
+        self, texts: Sequence[str], weights: Float[np.ndarray, "V"] | None
+    ) -> tuple[Float[np.ndarray, "n D"], Int[np.ndarray, "n"]]:
+        """Weighted sum of the vectors of the known words of each text, and how many there are."""
         lines = (" ".join(text.split("\n")).encode("utf-8", "replace") for text in texts)
         words, starts = self.tokenizer.lines(b"".join(line + b"\n" for line in lines))
-        rows = pc.index_in(words, value_set=self._known)
-        starts = np.concatenate([[0], np.cumsum(np.asarray(rows.is_valid()))])[starts]
-        rows = np.asarray(rows.drop_null())
-        shape = (len(texts), len(self.words))
-        occurrences = scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape)
-        return occurrences @ self.vectors, np.diff(starts)
+        distinct = words.cast(pa.binary()).dictionary_encode()
+        table, scales, known = self._looked_up(distinct.dictionary, weights)
+        words = distinct.indices.to_numpy()
+        starts = np.concatenate([[0], np.cumsum(known[words])])[starts]
+        words = words[known[words]]
+        occurrences = scipy.sparse.csr_matrix((scales[words], words, starts), (len(texts), len(table)))
+        return occurrences @ table, np.diff(starts)
+
+    def _looked_up(
+        self, words: pa.BinaryArray, weights: Float[np.ndarray, "V"] | None
+    ) -> tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+        """Vectors and weights of words, and which of them are known."""
+        rows = pc.fill_null(pc.index_in(words, value_set=self._known), -1).to_numpy()
+        table, known = np.asarray(self.vectors[np.maximum(rows, 0)]), rows >= 0
+        scales = np.where(known, 1 if weights is None else weights[rows], 1).astype(np.float32)
+        if self.subwords and not known.all():
+            new = np.flatnonzero(~known)
+            strange = words.take(pa.array(new)).to_pylist()
+            table[new] = composed(strange, self.subwords, self.ngrams)
+            known[new] = np.diff(self.subwords.table(strange)[0]) > 0
+        stop = pa.array(map(utf8, self.stop_words), pa.binary())
+        return table, scales, known & ~np.asarray(pc.is_in(words, value_set=stop))
 
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), k: int = 10
@@ -122,9 +184,10 @@ class WordVectors:
         negative = [negative] if isinstance(negative, str) else list(negative)
         if not positive or k < 1:
             raise ValueError("most_similar needs a positive word and k of 1 at least")
-        rows = np.array([self.row(word) for word in [*positive, *negative]])
+        asked = [*positive, *negative]
         signs = np.array([1] * len(positive) + [-1] * len(negative), np.float32)
-        query = (signs[:, None] * np.asarray(similarity.unit(self.vectors[rows]))).mean(axis=0)
+        query = (signs[:, None] * np.asarray(similarity.unit(np.stack([self[word] for word in asked])))).mean(axis=0)
+        rows = np.array([-1 if row is None else row for row in map(self.row, asked)])
         scores, found = similarity.top_k(query[None], self.vectors, k, exclude=rows[None])
         return [(self.words[row], float(score)) for score, row in zip(scores[0], found[0], strict=True) if row >= 0]
 
@@ -143,53 +206,53 @@ def encoded(settings: Experiment, vocabulary: Vocabulary, tables: Any) -> WordVe
     subwords = None
     if tables.ngrams is not None:
         part = settings.fasttext
-        subwords = Subwords(part.min_ngram, part.max_ngram, part.buckets)
+        subwords = Subwords(part.min_ngram, part.max_ngram, part.buckets, tables.buckets.astype(np.int64))
     return WordVectors(vocabulary.words, tables.words, vocabulary.counts, cut, subwords, tables.ngrams)
 
 
-def load(path: str | Path) -> WordVectors:
-    """The vectors of a run's folder, or of a word2vec text file (`V D`, then a word and D numbers a line).
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sif:
+    """Encodes texts by SIF with a component that was taken from texts before (WordVectors.sif)."""
+
+    vectors: WordVectors
+    weights: Float[np.ndarray, "V"]
+    """Of each word."""
+    component: Float[np.ndarray, "D"]
+    """What is taken out, of length 1."""
+
+    def encode(self, texts: str | Sequence[str]) -> Float[np.ndarray, "n D"]:
+        """One row a text, as WordVectors.encode; it does not depend on the other texts."""
+        return without(self.vectors.pooled(texts, self.weights), self.component)
+
+
+def load(
+    path: str | Path,
+    tokenizer: Literal["words", "whitespace"] | None = None,
+    lower: bool | None = None,
+    counts: str | Path | None = None,
+) -> WordVectors:
+    """The vectors of a run's folder, or of a file of any format that formats/detection.py knows, by its content.
+
+    Args:
+        path: folder or file; text files and word2vec's binary may be .gz.
+        tokenizer: how texts are cut into words, see tokenizers/words.py; None takes a run's own, and for files `words`.
+        lower: whether texts are lower-cased; None takes a run's own, and for files whether all their words are so.
+        counts: file with a word, a blank or tab and its count a line, for SIF where the vectors bring none.
 
     Raises Problem, one line, when nothing readable is there.
     """
     path = Path(path)
     if path.is_dir():
-        from embeddings.training import run_folder  # late: Orbax takes a second to import and text files need none
+        from embeddings.training import run_folder  # late: Orbax takes a second to import and files need none
 
-        return encoded(*run_folder.read_tables(path))
-    if not path.is_file():
+        vectors = encoded(*run_folder.read_tables(path))
+    elif path.exists():
+        held = detection.read(path)
+        cut = Words(lower=not any(word != word.lower() for word in held.words))
+        vectors = WordVectors(held.words, held.vectors, held.counts, cut, held.subwords, held.ngrams)
+    else:
         raise Problem(f"{path}: no such run folder or file of vectors")
-    words, vectors = read_word2vec_text(path)
-    return WordVectors(words, vectors, tokenizer=Words(lower=not any(word != word.lower() for word in words)))
-
-
-def read_word2vec_text(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "V D"]]:
-    """Words and vectors of a text file as word2vec writes it. Raises Problem with file and line."""
-    words: dict[str, int] = {}
-    rows: list[np.ndarray] = []
-    number = 1
-    try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            count, width = _header(next(lines, ""), path)
-            for number, line in enumerate(lines, 2):
-                word, *values = line.rstrip(" \r\n").split(" ")
-                row = np.array(values, dtype=np.float32)
-                if len(row) != width or not np.isfinite(row).all():
-                    raise ValueError
-                if words.setdefault(word, len(rows)) != len(rows):
-                    raise Problem(f"{path}:{number}: the word {word!r} stands here a second time")
-                rows.append(row)
-    except UnicodeDecodeError:
-        raise Problem(f"{path}: not UTF-8 text after line {number}: this is no text file of vectors") from None
-    except ValueError:
-        raise Problem(f"{path}:{number}: expected a word and {width} finite numbers, parted by single blanks") from None
-    if len(rows) != count:
-        raise Problem(f"{path}:1: the first line announces {count} words, the file has {len(rows)}")
-    return tuple(words), np.stack(rows)
-
-
-def _header(line: str, path: Path) -> tuple[int, int]:
-    parts = line.split()
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
-        raise Problem(f"{path}:1: expected the number of words and the length of a vector, as in `5000 100`")
-    return int(parts[0]), int(parts[1])
+    cut = vectors.tokenizer
+    cut = Words(tokenizer or cut.tokenizer, cut.lower if lower is None else lower)
+    seen = vectors.counts if counts is None else read_counts(Path(counts), vectors.index)
+    return dataclasses.replace(vectors, tokenizer=cut, counts=seen)

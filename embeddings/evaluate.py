@@ -1,7 +1,8 @@
-"""Measures word vectors: analogies by category, and word similarity on every set of pairs that is there.
+"""Measures word vectors: analogies by category, and similarity of words and sentences on every set that is there.
 
     python -m embeddings.evaluate --model=runs/quick
     python -m embeddings.evaluate --model=vectors.vec --task=analogies --vocabulary=200000 --output=analogies.md
+    python -m embeddings.evaluate --model=glove.6B.300d.txt --task=sts --tokenizer=whitespace --stop_words=english
 """
 import csv
 import dataclasses
@@ -25,13 +26,21 @@ class Flags:
     """What is measured, and how."""
 
     model: str
-    """A run's folder, or a text file of vectors as word2vec writes it."""
-    task: tuple[Literal["analogies", "similarity", "python_docs"], ...] = ()
+    """A run's folder, or a file of vectors: word2vec's, GloVe's or fastText's."""
+    task: tuple[Literal["analogies", "similarity", "python_docs", "sts"], ...] = ()
     """What to measure; empty takes every task whose data is there."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     method: tuple[Literal["3CosAdd", "3CosMul"], ...] = ("3CosAdd", "3CosMul")
     """How an analogy is answered."""
+    pooling: tuple[Literal["mean", "sif"], ...] = ("mean", "sif")
+    """How words become a sentence: their mean, or weighted by rarity and less what all sentences share (SIF)."""
+    stop_words: str = ""
+    """Words that sentences are encoded without: english (function words), or a file, one a line; empty takes all."""
+    tokenizer: Literal["", "words", "whitespace"] = ""
+    """How sentences are cut: words, whitespace, or as the run's text was (files: words)."""
+    counts: str = ""
+    """File with a word and its count a line, for SIF where the vectors bring no counts; else it goes by their rank."""
     data: str = ""
     """Folder of data sets; empty takes the environment variable EMBEDDINGS_DATA."""
     output: str = ""
@@ -43,6 +52,8 @@ class Flags:
             raise UsageProblem(f"--output={self.output}: the name must end in one of {', '.join(WRITTEN_AS)}")
         if not self.method:
             raise UsageProblem("--method is empty: choose 3CosAdd, 3CosMul or both")
+        if not self.pooling:
+            raise UsageProblem("--pooling is empty: choose mean, sif or both")
 
 
 def main(flags: Flags, words: list[str]) -> None:
@@ -58,8 +69,10 @@ def main(flags: Flags, words: list[str]) -> None:
     data = Path(folder) if folder else None
     left_out = {} if flags.task else {name: evaluations.missing(name, data) for name in evaluations.TASKS}
     names = flags.task or [name for name, reason in left_out.items() if reason is None]
-    tasks = evaluations.tasks(names, data, flags.vocabulary, flags.method)
-    vectors = encoder.load(flags.model)
+    tasks = evaluations.tasks(names, data, flags.vocabulary, flags.method, flags.pooling)
+    stop_words = evaluations.stop_words(flags.stop_words)
+    vectors = encoder.load(flags.model, flags.tokenizer or None, counts=flags.counts or None)
+    vectors = dataclasses.replace(vectors, stop_words=stop_words)
     case = "lower case" if vectors.tokenizer.lower else "case kept"
     print(f"{flags.model}: {len(vectors):,} words, {vectors.vectors.shape[1]} dimensions, tokenizer "
           f"{vectors.tokenizer.tokenizer} ({case})\n")

@@ -20,7 +20,7 @@ class Flags:
     """Whose neighbours, and how many."""
 
     model: str
-    """A run's folder, or a text file of vectors as word2vec writes it."""
+    """A run's folder, or a file of vectors: word2vec's, GloVe's or fastText's."""
     k: Positive = 10
     """Neighbours shown."""
 
@@ -41,6 +41,7 @@ def main(flags: Flags, words: list[str]) -> None:
     queries = read(words)
     from embeddings import encoder
     from embeddings.evaluation.table import Table
+    from embeddings.formats.vectors import printable
 
     vectors = encoder.load(flags.model)
     found = [vectors.most_similar(query.positive, query.negative, flags.k) for query in queries]
@@ -49,7 +50,7 @@ def main(flags: Flags, words: list[str]) -> None:
         rows = []
         for rank, (word, cosine) in enumerate(neighbours, 1):
             count = () if vectors.counts is None else (int(vectors.counts[vectors.index[word]]),)
-            rows.append((rank, word, cosine, *count))
+            rows.append((rank, printable(word), cosine, *count))
         print(Table(str(query), columns, tuple(rows)).text())
 
 

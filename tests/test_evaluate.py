@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ king queen boy girl
 : gram1
 man men king kings
 """
+SENTENCES = "The king.\tA king!\nqueen\tking\nking and men\tprincess\nmen, women\tmen\n"
 PAIRS = "king\tqueen\t9\nking\tman\t5\nking\tprincess\t1\nking\tcabbage\t0\n"
 
 
@@ -35,6 +37,9 @@ def place(tmp_path_factory):
     (folder / "data/wordsim").mkdir()
     (folder / "data/analogy/questions-words.txt").write_text(QUESTIONS)
     (folder / "data/wordsim/EN-toy.txt").write_text(PAIRS)
+    (folder / "data/sts/STS15").mkdir(parents=True)
+    (folder / "data/sts/STS15/STS.input.toy.txt").write_text(SENTENCES)
+    (folder / "data/sts/STS15/STS.gs.toy.txt").write_text("4\n\n1\n3\n")
     return folder
 
 
@@ -63,6 +68,7 @@ def test_every_task_whose_data_is_there_is_printed(place):
     assert "the 8 most frequent words" in done.stdout
     assert cells(done.stdout, "Word similarity")["toy"][1:] == ["3", "4"]
     assert "Python documentation analogies" in done.stdout and "left out:" not in done.stdout
+    assert cells(done.stdout, "Sentence similarity")["STS15"][2:] == ["3", "3"]
 
 
 def test_the_output_holds_the_same_numbers(place, tmp_path):
@@ -93,7 +99,7 @@ def test_csv_and_markdown(tmp_path):
 def test_without_data_what_is_left_out_is_said(place):
     done = run(f"--model={place}/toy.vec")
     assert (done.returncode, done.stderr) == (0, "")
-    for task in ("analogies", "similarity"):
+    for task in ("analogies", "similarity", "sts"):
         assert f"left out: {task}: no folder of data sets is known: name it with --data or" in done.stdout
     assert cells(done.stdout, "Python documentation analogies")["total"][-1] == "-"
 
@@ -104,6 +110,8 @@ def test_without_data_what_is_left_out_is_said(place):
     (["--task=analogy"], 2, "--task"),
     (["--method=3cosadd"], 2, "--method"),
     (["--vocabulary=-1"], 2, "--vocabulary"),
+    (["--pooling="], 2, "--pooling is empty"),
+    (["--stop_words=absent"], 1, "absent: no file of words"),
     (["--output=table.xlsx"], 2, "--output=table.xlsx: the name must end in one of .csv, .json, .md"),
     (["--output=absent/table.md"], 1, "--output=absent/table.md: no such folder"),
     (["--modl=x"], 2, "--modl"),
@@ -126,6 +134,8 @@ def test_a_broken_question_file_is_said_before_the_model_is_read(place, tmp_path
 def test_tasks_are_checked_before_they_run(tmp_path):
     with pytest.raises(UsageProblem, match="no evaluation task 'analogy'"):
         words.tasks(["analogy"], tmp_path)
+    with pytest.raises(Problem, match=r"sts: .*sts holds no"):
+        words.tasks(["sts"], tmp_path)
     with pytest.raises(Problem, match=r"similarity: .*wordsim holds no"):
         words.tasks(["similarity"], tmp_path)
     assert words.tasks((), None) == ()
@@ -144,3 +154,17 @@ def test_the_packages_own_questions_are_well_formed():
     questions = [question for category in categories for question in category.questions]
     assert len(categories) >= 5 and len(questions) >= 200
     assert all(len(set(question)) == 4 and question == tuple(map(str.lower, question)) for question in questions)
+
+
+def test_sentences_are_taken_without_stop_words(tmp_path):
+    vectors = WordVectors(("the", "king", "queen"), np.eye(3, dtype=np.float32))
+    assert not words.stop_words("")
+    english = words.stop_words("english")
+    assert {"the", "of", "is"} <= english and "king" not in english and all(word == word.lower() for word in english)
+    left = dataclasses.replace(vectors, stop_words=english)
+    assert left.encode("The king of the queen").tolist() == [[0, 0.5, 0.5]] and "the" in left
+    (tmp_path / "own.txt").write_text("king\nqueen\n")
+    left = dataclasses.replace(vectors, stop_words=words.stop_words(str(tmp_path / "own.txt")))
+    assert left.encode("the king").tolist() == [[1, 0, 0]]
+    with pytest.raises(Problem, match=r"absent: no file of words"):
+        words.stop_words("absent")

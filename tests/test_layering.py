@@ -14,6 +14,7 @@ ROAD = [
     ("experiment",),
     ("tokenizers",),
     ("corpus",),
+    ("formats", "sif"),
     ("inputs",),
     ("models",),
     ("objectives",),
@@ -25,7 +26,7 @@ ROAD = [
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "evaluate", "neighbours", "plan", "invariance"),
+    ("train", "evaluate", "neighbours", "export", "plan"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

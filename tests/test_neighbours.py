@@ -77,3 +77,10 @@ def test_queries(words, queries):
 def test_what_is_no_query(words):
     with pytest.raises(UsageProblem):
         neighbours.read(words)
+
+
+def test_words_that_are_no_utf8_are_shown(tmp_path):
+    (tmp_path / "x.vec").write_bytes(b"2 2\ncaf\xe9 1 0\nking 1 .1\n")
+    done = run(f"--model={tmp_path / 'x.vec'}", "king")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[3].split()[:2] == ["1", r"caf\xe9"]

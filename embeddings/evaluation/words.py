@@ -3,21 +3,24 @@
     analogies     the Google set (Mikolov et al. 2013), by 3CosAdd and 3CosMul
     similarity    every set of word pairs that is there
     python_docs   the package's own analogies about Python's documentation, by 3CosAdd and 3CosMul
+    sts           sentence similarity, a sentence being the mean of its words' vectors, or SIF's
 """
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from embeddings.encoder import WordVectors
-from embeddings.evaluation import analogies, word_similarity
+from embeddings.encoder import Pooling, WordVectors
+from embeddings.evaluation import analogies, sts, word_similarity
 from embeddings.evaluation.table import Cell, Percent, Table
 from embeddings.problems import Problem, UsageProblem
 
-TASKS = ("analogies", "similarity", "python_docs")
+TASKS = ("analogies", "similarity", "python_docs", "sts")
 GOOGLE = Path("analogy/questions-words.txt")
 PAIRS = Path("wordsim")
-Result = analogies.Result | word_similarity.Result
+Result = analogies.Result | word_similarity.Result | sts.Result
 PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
+STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,20 @@ def missing(name: str, data: Path | None) -> str | None:
         return f"{data / GOOGLE} is missing"
     if name == "similarity" and not word_similarity.find(data / PAIRS):
         return f"{data / PAIRS} holds no EN-*.txt or *_vecto.csv"
+    if name == "sts" and not sts.find(data):
+        return f"{data / 'sts'} holds no STS.input.*.txt of a year, no STSBenchmark, {data / 'sick'} no SICK_*.txt"
     return None
+
+
+def stop_words(name: str) -> frozenset[str]:
+    """English function words for `english`, none for ``, else the words of a file of that name, one a line."""
+    if not name:
+        return frozenset()
+    path = STOP_WORDS if name == "english" else Path(name)
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: no file of words, one a line ({type(error).__name__}): name another") from None
 
 
 def tasks(
@@ -52,6 +68,7 @@ def tasks(
     data: Path | None,
     vocabulary: int = 30000,
     methods: Sequence[str] = analogies.METHODS,
+    pooling: Sequence[Pooling] = ("mean", "sif"),
 ) -> tuple[Task, ...]:
     """Tasks by name, their files read and checked.
 
@@ -60,6 +77,7 @@ def tasks(
         data: folder of data sets.
         vocabulary: most frequent words that analogy questions and answers are taken from; 0 takes all.
         methods: of analogies.METHODS.
+        pooling: how words become a sentence, see WordVectors.encode.
 
     Raises:
         UsageProblem: an unknown name.
@@ -69,10 +87,16 @@ def tasks(
         reason = missing(name, data)
         if reason:
             raise Problem(f"evaluation task {name}: {reason}")
-    return tuple(_task(name, data, vocabulary, methods) for name in names)
+    return tuple(_task(name, data, vocabulary, methods, pooling) for name in names)
 
 
-def _task(name: str, data: Path | None, vocabulary: int, methods: Sequence[str]) -> Task:
+def _task(
+    name: str, data: Path | None, vocabulary: int, methods: Sequence[str], pooling: Sequence[Pooling]
+) -> Task:
+    if name == "sts":
+        pairs = [sts.read(data or Path(), found) for found in sts.find(data or Path())]
+        return Task(name, lambda v: tuple(
+            sts.evaluate(functools.partial(v.encode, pooling=how), pairs, how) for how in pooling))
     if name == "similarity":
         sets = [word_similarity.read(path) for path in word_similarity.find((data or Path()) / PAIRS)]
         return Task(name, lambda v: (word_similarity.evaluate(v.vectors, v.words, sets),))
@@ -89,6 +113,8 @@ def table(results: Sequence[Result]) -> Table:
         rows = tuple((s.name, s.spearman, s.covered, s.total) for s in results[0].sets)
         note = "Spearman's rho of cosines and judgements; pairs with an unknown word are left out."
         return Table("Word similarity", ("set", "Spearman", "pairs covered", "pairs"), rows, (note,))
+    if isinstance(results[0], sts.Result):
+        return sts.table(results)
     columns: list[str] = ["section", "questions", "out of vocabulary"]
     for result in results:
         columns += [f"{result.method} correct", "%"]

@@ -43,6 +43,18 @@ class Tokens(Protocol):
         """Word numbers of a span and, for each, a number that differs between lines."""
 
 
+@runtime_checkable
+class Windows(Protocol):
+    """What every update over windows reads, whatever else it does."""
+
+    ids: Int[Array, "K R"]
+    """The words of a block: its halo, its B centres, its halo; padding is word 0."""
+    left: Int[Array, "K B"]
+    """Words before each centre that it is paired with; 0 for padding."""
+    right: Int[Array, "K B"]
+    """And after it."""
+
+
 class Chunk(NamedTuple):
     """What one update reads. The words of a block are its halo, its B centres, its halo; padding is word 0."""
 
@@ -66,6 +78,20 @@ class Batch(NamedTuple):
     def chunk(self, n: Int[Array, ""] | int) -> Chunk:
         """Chunk n of the batch; n may be known on the device only."""
         return Chunk(*(jax.lax.dynamic_index_in_dim(a, n, keepdims=False) for a in self[:4]))
+
+
+class Kept(NamedTuple):
+    """The words of a span that stay: n centres."""
+
+    ids: Int32[np.ndarray, "n"]
+    left: Int32[np.ndarray, "n"]
+    """Words before each that it is paired with."""
+    right: Int32[np.ndarray, "n"]
+    """And after it."""
+    words: int
+    """Words of the corpus in the span."""
+    random: np.random.Philox
+    """The rest of the batch's stream."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +132,8 @@ class Batches:
     def _alias(self) -> UInt64[np.ndarray, "V"]:
         return alias_table(self.counts.astype(np.float64) ** self.noise_power)
 
-    def __call__(self, n: int) -> Batch:
-        """Batch n, as numpy arrays of the same shapes for every n."""
+    def kept(self, n: int) -> Kept:
+        """The words of batch n that stay, their reach, and what there is left to draw from."""
         start = n % self.spans * self.batch
         stop = min(start + self.batch, self.tokens.tokens)
         ids, segments = self.tokens.read(start, stop)
@@ -119,7 +145,12 @@ class Batches:
             ids, segments = ids[kept], segments[kept]
         reach = random.random_raw(-(-self.batch // 4)).view(np.uint16)[: len(ids)].astype(np.int32)
         left, right = neighbours((reach * self.window >> 16) + 1, segments)
-        return self._lay_out(ids, left, right, random, stop - start)
+        return Kept(ids, left, right, stop - start, random)
+
+    def __call__(self, n: int) -> Batch:
+        """Batch n, as numpy arrays of the same shapes for every n."""
+        ids, left, right, words, random = self.kept(n)
+        return self._lay_out(ids, left, right, random, words)
 
     def _lay_out(
         self,

@@ -28,20 +28,23 @@ class Config:
     """Number of words, V."""
     width: int = 100
     """Length of a vector, D."""
+    outputs: int | None = None
+    """Rows of the output table, where they are not the words'."""
 
 
 class Params(NamedTuple):
     """Both tables; functions over rows of the tables use the same pair of names."""
 
     input: Float[Array, "V D"]
-    output: Float[Array, "V D"]
+    output: Float[Array, "outputs D"]
 
 
 def init(key: PRNGKeyArray, config: Config) -> Params:
     """Input rows uniform in (-1/2, 1/2) / D, output rows zero, as the authors' program starts."""
     half = 0.5 / config.width
-    shape = (config.vocabulary, config.width)
-    return Params(jax.random.uniform(key, shape, minval=-half, maxval=half), jnp.zeros(shape))
+    outputs = config.vocabulary if config.outputs is None else config.outputs
+    table = jax.random.uniform(key, (config.vocabulary, config.width), minval=-half, maxval=half)
+    return Params(table, jnp.zeros((outputs, config.width)))
 
 
 def apply(

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from embeddings.inputs.words import Batch, Chunk
+from embeddings.inputs.words import Batch, Chunk, Windows
 from embeddings.models.word2vec import Params
 
 Sums = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
@@ -46,7 +46,14 @@ Tree = Any
 """Numbers of rows, or rows: an array, or several where a half reads several tables."""
 
 
-def pairs(chunk: Chunk) -> Bool[Array, "K B S"]:
+@runtime_checkable
+class Noisy(Windows, Protocol):
+    """Windows, and noise words for each block."""
+
+    negatives: Int[Array, "K N"]
+
+
+def pairs(chunk: Windows) -> Bool[Array, "K B S"]:
     """m by offset: whether centre and word are a pair."""
     window = (chunk.ids.shape[1] - chunk.left.shape[1]) // 2
     offset = np.arange(-window, window + 1, dtype=np.int32)
@@ -76,7 +83,7 @@ def spread(weight: Float[Array, "K B S"], centres: Float[Array, "K B D"]) -> Flo
     return sum(weight[:, here, o, None] * centres[:, here] for o, here in shifts)
 
 
-def centres(rows: Array, chunk: Chunk) -> Array:
+def centres(rows: Array, chunk: Windows) -> Array:
     """The part of `[K, R, ...]` without the halo."""
     B = chunk.left.shape[1]
     window = (rows.shape[1] - B) // 2
@@ -88,28 +95,29 @@ def product(equation: str, *operands: Array) -> Array:
     return jnp.einsum(equation, *operands, precision=jax.lax.Precision.HIGHEST)
 
 
-def _same(x: Array) -> Array:
+def same(x: Array) -> Array:
+    """Where the width is not split, a partial score is the whole."""
     return x
 
 
-def _noise_gradient(g: Array, x: Array, noise: Array) -> tuple[Array, Array]:
-    """From dJ by the scores `[K, B, N]` of x `[K, B, D]` with the noise: dJ by x and by the noise."""
+def by_both(g: Array, x: Array, u: Array) -> tuple[Array, Array]:
+    """From dJ by the scores `[K, B, N]` of x `[K, B, D]` with u `[K, N, D]`: dJ by x and by u."""
     g = jax.lax.optimization_barrier(g)
     turned = jax.lax.optimization_barrier(jnp.swapaxes(g, 1, 2))
-    return product("kbn,knd->kbd", g, noise), product("knb,kbd->knd", turned, x)
+    return product("kbn,knd->kbd", g, u), product("knb,kbd->knd", turned, x)
 
 
 @runtime_checkable
 class Reader(Protocol):
     """How h is made of rows of the input table."""
 
-    def rows(self, chunk: Chunk) -> Tree:
+    def rows(self, chunk: Windows) -> Tree:
         """Numbers of the rows that it reads."""
 
-    def read(self, rows: Tree, chunk: Chunk) -> Float[Array, "K B D"]:
+    def read(self, rows: Tree, chunk: Windows) -> Float[Array, "K B D"]:
         """h, one row a centre."""
 
-    def back(self, by_h: Float[Array, "K B D"], rows: Tree, chunk: Chunk) -> Tree:
+    def back(self, by_h: Float[Array, "K B D"], rows: Tree, chunk: Windows) -> Tree:
         """From dJ / dh: dJ by each row."""
 
 
@@ -117,14 +125,14 @@ class Reader(Protocol):
 class Writer(Protocol):
     """What h is scored with: rows of the output table."""
 
-    def rows(self, chunk: Chunk) -> Tree:
+    def rows(self, chunk: Windows) -> Tree:
         """Numbers of the rows that it reads."""
 
-    def loss(self, h: Float[Array, "K B D"], rows: Tree, chunk: Chunk, total: Total) -> Sums:
+    def loss(self, h: Float[Array, "K B D"], rows: Tree, chunk: Windows, total: Total) -> Sums:
         """J, and what it is the sum over."""
 
     def gradient(
-        self, h: Float[Array, "K B D"], rows: Tree, chunk: Chunk, total: Total, factor: float | Array
+        self, h: Float[Array, "K B D"], rows: Tree, chunk: Windows, total: Total, factor: float | Array
     ) -> tuple[Float[Array, "K B D"], Tree]:
         """dJ / dh and dJ by each row, times `factor`."""
 
@@ -137,15 +145,15 @@ class Objective:
     reader: Reader
     writer: Writer
 
-    def rows(self, chunk: Chunk) -> Params:
+    def rows(self, chunk: Windows) -> Params:
         """Numbers of the rows of both tables that a chunk reads."""
         return Params(self.reader.rows(chunk), self.writer.rows(chunk))
 
-    def loss(self, rows: Params, chunk: Chunk, total: Total = _same) -> Sums:
+    def loss(self, rows: Params, chunk: Windows, total: Total = same) -> Sums:
         """J over the chunk, and its weight."""
         return self.writer.loss(self.reader.read(rows.input, chunk), rows.output, chunk, total)
 
-    def gradient(self, rows: Params, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0) -> Params:
+    def gradient(self, rows: Params, chunk: Windows, total: Total = same, factor: float | Array = 1.0) -> Params:
         """dJ by each row, times `factor`."""
         h = self.reader.read(rows.input, chunk)
         by_h, by_output = self.writer.gradient(h, rows.output, chunk, total, factor)
@@ -157,15 +165,15 @@ class Objective:
 class Centre:
     """Skip-gram's reader: h_i = v_i."""
 
-    def rows(self, chunk: Chunk) -> Int[Array, "K B"]:
+    def rows(self, chunk: Windows) -> Int[Array, "K B"]:
         """The B centres."""
         return centres(chunk.ids, chunk)
 
-    def read(self, rows: Float[Array, "K B D"], chunk: Chunk) -> Float[Array, "K B D"]:
+    def read(self, rows: Float[Array, "K B D"], chunk: Windows) -> Float[Array, "K B D"]:
         """The rows as they are."""
         return rows
 
-    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Chunk) -> Float[Array, "K B D"]:
+    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Windows) -> Float[Array, "K B D"]:
         """The gradient as it is."""
         return by_h
 
@@ -178,11 +186,11 @@ class Context:
     exact: bool = dataclasses.field(default=False, metadata={"static": True})
     """Whether a context word gets its share 1 / c_i of dJ / dh_i, as the gradient of a mean is, or the whole of it."""
 
-    def rows(self, chunk: Chunk) -> Int[Array, "K R"]:
+    def rows(self, chunk: Windows) -> Int[Array, "K R"]:
         """All R words of a block."""
         return chunk.ids
 
-    def read(self, rows: Float[Array, "K R D"], chunk: Chunk) -> Float[Array, "K B D"]:
+    def read(self, rows: Float[Array, "K R D"], chunk: Windows) -> Float[Array, "K B D"]:
         """h."""
         c = (chunk.left + chunk.right)[:, :, None]
         B = c.shape[1]
@@ -190,12 +198,12 @@ class Context:
         # What stands in a branch is computed once; otherwise the compiler does it anew for each reader of h.
         return jax.lax.cond(jnp.any(c > 0), around, lambda weight, rows: jnp.zeros_like(rows[:, :B]), *mean)
 
-    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Chunk) -> Float[Array, "K R D"]:
+    def back(self, by_h: Float[Array, "K B D"], rows: Array, chunk: Windows) -> Float[Array, "K R D"]:
         """To each word dJ / dh_i of each centre it stands around, or its share."""
         return spread(jnp.where(pairs(chunk), 1.0, 0.0), _share(chunk) * by_h if self.exact else by_h)
 
 
-def _share(chunk: Chunk) -> Float[Array, "K B 1"]:
+def _share(chunk: Windows) -> Float[Array, "K B 1"]:
     """1 / c_i, 0 where a centre has no context."""
     c = (chunk.left + chunk.right)[:, :, None]
     return jnp.where(c > 0, 1 / jnp.maximum(c, 1), 0.0)
@@ -209,17 +217,17 @@ class AroundByNoise:
     negatives: int = dataclasses.field(default=5, metadata={"static": True})
     """Noise words a pair, k."""
 
-    def rows(self, chunk: Chunk) -> Int[Array, "K R_and_N"]:
+    def rows(self, chunk: Noisy) -> Int[Array, "K R_and_N"]:
         """The R words of a block, then the noise."""
         return jnp.concatenate([chunk.ids, chunk.negatives], axis=1)
 
-    def _scores(self, h: Array, rows: Array, chunk: Chunk, total: Total) -> tuple[Array, Array]:
+    def _scores(self, h: Array, rows: Array, chunk: Noisy, total: Total) -> tuple[Array, Array]:
         """s_ij by offset and s_in, `[K, B, S]` and `[K, B, N]`."""
         s = total(product("kbd,knd->kbn", h, rows))
         R = chunk.ids.shape[1]
         return by_offset(s[:, :, :R]), s[:, :, R:]
 
-    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same) -> Sums:
+    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Noisy, total: Total = same) -> Sums:
         """J over the pairs of the chunk; the weight is their number."""
         seen, noise = self._scores(h, rows, chunk, total)
         c = chunk.left + chunk.right
@@ -228,7 +236,7 @@ class AroundByNoise:
         return {"loss": (j + share * jnp.sum(c[:, :, None] * jax.nn.softplus(noise)), jnp.sum(c).astype(j.dtype))}
 
     def gradient(
-        self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0
+        self, h: Float[Array, "K B D"], rows: Array, chunk: Noisy, total: Total = same, factor: float | Array = 1.0
     ) -> tuple[Float[Array, "K B D"], Array]:
         """dJ / dh and dJ by each row, times `factor`."""
         R = chunk.ids.shape[1]
@@ -237,7 +245,7 @@ class AroundByNoise:
         g = jax.lax.optimization_barrier(g)
         weight = factor * (self.negatives / noise.shape[2]) * (chunk.left + chunk.right)
         g_noise = weight[:, :, None] * jax.nn.sigmoid(noise)
-        by_h, by_noise = _noise_gradient(g_noise, h, rows[:, R:])
+        by_h, by_noise = by_both(g_noise, h, rows[:, R:])
         by_words = spread(g, h)
         return by_h + around(g, rows[:, :R]), jnp.concatenate([by_words, by_noise], axis=1)
 
@@ -250,7 +258,7 @@ class CentreByNoise:
     negatives: int = dataclasses.field(default=5, metadata={"static": True})
     """Noise words a centre, k."""
 
-    def rows(self, chunk: Chunk) -> Int[Array, "K B_and_N"]:
+    def rows(self, chunk: Noisy) -> Int[Array, "K B_and_N"]:
         """The B centres, then the noise."""
         return jnp.concatenate([centres(chunk.ids, chunk), chunk.negatives], axis=1)
 
@@ -259,7 +267,7 @@ class CentreByNoise:
         B = h.shape[1]
         return total(jnp.sum(h * rows[:, :B], axis=2)), total(product("kbd,knd->kbn", h, rows[:, B:]))
 
-    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same) -> Sums:
+    def loss(self, h: Float[Array, "K B D"], rows: Array, chunk: Noisy, total: Total = same) -> Sums:
         """J over the centres of the chunk that have a context; the weight is their number."""
         seen, noise = self._scores(h, rows, total)
         j = jax.nn.softplus(-seen) + (self.negatives / noise.shape[2]) * jnp.sum(jax.nn.softplus(noise), axis=2)
@@ -267,7 +275,7 @@ class CentreByNoise:
         return {"loss": (jnp.sum(jnp.where(there, j, 0)), jnp.sum(there, dtype=j.dtype))}
 
     def gradient(
-        self, h: Float[Array, "K B D"], rows: Array, chunk: Chunk, total: Total = _same, factor: float | Array = 1.0
+        self, h: Float[Array, "K B D"], rows: Array, chunk: Noisy, total: Total = same, factor: float | Array = 1.0
     ) -> tuple[Float[Array, "K B D"], Array]:
         """dJ / dh and dJ by each row, times `factor`."""
         seen, noise = self._scores(h, rows, total)
@@ -275,7 +283,7 @@ class CentreByNoise:
         weight = jnp.where(chunk.left + chunk.right > 0, factor, 0.0)[:, :, None]
         g = weight * (jax.nn.sigmoid(seen)[:, :, None] - 1)
         g_noise = weight * (self.negatives / noise.shape[2]) * jax.nn.sigmoid(noise)
-        by_h, by_noise = _noise_gradient(g_noise, h, rows[:, B:])
+        by_h, by_noise = by_both(g_noise, h, rows[:, B:])
         return by_h + g * rows[:, :B], jnp.concatenate([g * h, by_noise], axis=1)
 
 

@@ -9,13 +9,14 @@ of UTF-8, and a byte 10xxxxxx belongs to the character before it, wherever it st
 unlike FNV; a single < or > is no n-gram; n-grams go by their first character, the shorter one first; the end of a line,
 </s>, has none.
 
-Shapes: V words, n n-grams of one word, G n-grams of all, C characters of all.
+Shapes: V words, n n-grams of one word, G n-grams of all, U buckets that they use, C characters of all.
 """
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt32
+from jaxtyping import Float, Int32, Int64, UInt32
 
 from embeddings.problems import Problem
 
@@ -25,6 +26,19 @@ _OFFSET, _PRIME = 2166136261, 16777619
 _PORTION = 65536
 
 
+class Rows(NamedTuple):
+    """A table with a row for each of V words, then one for each bucket that their n-grams use; which rows a word has.
+
+    The other buckets, most of them in a small vocabulary, have no row: no word would ever change it.
+    """
+
+    starts: Int64[np.ndarray, "words_and_end"]
+    rows: Int32[np.ndarray, "members"]
+    """Those of word v are `rows[starts[v]:starts[v + 1]]`: its own, then its n-grams'."""
+    buckets: Int64[np.ndarray, "U"]
+    """Bucket of row V, V + 1, ..., ascending."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Subwords:
     """N-grams of `minimum` to `maximum` characters, numbered 0 .. `buckets` - 1; there are none where maximum is 0."""
@@ -32,6 +46,9 @@ class Subwords:
     minimum: int = 3
     maximum: int = 6
     buckets: int = 2_000_000
+    used: Int64[np.ndarray, "U"] | None = dataclasses.field(default=None, compare=False, repr=False)
+    """The buckets that have a row, ascending, where not all have one: the numbers given are then places in this list,
+    and U for any other bucket, the place of a row of zeros that stands after theirs."""
 
     def __post_init__(self) -> None:
         """Raises Problem for lengths below 0, and where there are n-grams but no buckets, or more than the hash has."""
@@ -46,6 +63,31 @@ class Subwords:
 
     def table(self, words: Sequence[str | bytes]) -> tuple[Int64[np.ndarray, "words_and_end"], Int64[np.ndarray, "G"]]:
         """The buckets of all words, one after another: those of word v are `buckets[starts[v]:starts[v + 1]]`."""
+        starts, buckets = self._hashed(words)
+        if self.used is None or not len(self.used):
+            return starts, buckets if self.used is None else np.zeros_like(buckets)
+        place = np.minimum(np.searchsorted(self.used, buckets), len(self.used) - 1)
+        return starts, np.where(self.used[place] == buckets, place, len(self.used))
+
+    def rows(self, words: Sequence[str | bytes]) -> Rows:
+        """The table that these words need."""
+        starts, buckets = self._hashed(words)
+        used, number = np.unique(buckets, return_inverse=True)
+        own = np.arange(len(words))
+        rows = np.insert(len(own) + number, starts[:-1], own).astype(np.int32)
+        return Rows(starts + np.arange(len(starts)), rows, used)
+
+    def expanded(self, ngrams: Float[np.ndarray, "rows D"]) -> Float[np.ndarray, "buckets D"]:
+        """A row for each bucket, zeros for those that are not used, from rows as `ngrams` numbers them."""
+        if self.used is None:
+            return ngrams
+        rows = np.zeros((self.buckets, ngrams.shape[1]), ngrams.dtype)
+        rows[self.used] = ngrams[:-1]
+        return rows
+
+    def _hashed(
+        self, words: Sequence[str | bytes]
+    ) -> tuple[Int64[np.ndarray, "words_and_end"], Int64[np.ndarray, "G"]]:
         portions = [self._portion(words[at : at + _PORTION]) for at in range(0, len(words), _PORTION)]
         counts, buckets = zip(*portions, strict=True) if portions else ((), ())
         starts = np.concatenate([np.zeros(1, np.int64), *counts]).cumsum()
@@ -65,7 +107,7 @@ class Subwords:
         h = np.full(C, _OFFSET, np.uint32)
         for n in range(1, longest + 1):
             begun = C - n + 1
-            h = _hashed(h[:begun], signed, characters[n - 1 :], ends[n - 1 :])
+            h = _taken_on(h[:begun], signed, characters[n - 1 :], ends[n - 1 :])
             hashes[:begun, n - 1] = h
             there[:begun, n - 1] = (owner[:begun] == owner[n - 1 :]) & (n >= self.minimum)
         edge = (np.diff(owner, prepend=-1) != 0) | (np.diff(owner, append=-1) != 0)
@@ -84,7 +126,7 @@ def _encoded(word: str | bytes) -> bytes:
         return word.encode(errors="surrogatepass")
 
 
-def _hashed(
+def _taken_on(
     h: UInt32[np.ndarray, "C"],
     text: UInt32[np.ndarray, "T"],
     start: Int64[np.ndarray, "C"],

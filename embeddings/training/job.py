@@ -36,7 +36,9 @@ class Tables(NamedTuple):
     words: Float[Array | np.ndarray, "V D"]
     """The vector of each word."""
     ngrams: Float[Array | np.ndarray, "buckets D"] | None = None
-    """Rows of the buckets of character n-grams, where a model has them."""
+    """Rows of the buckets of character n-grams that are in use, then one of zeros; where a model has them."""
+    buckets: Int32[Array | np.ndarray, "used"] | None = None
+    """Those buckets, ascending."""
 
 
 class Initial(NamedTuple):

@@ -73,7 +73,7 @@ def read_tables(folder: Path) -> tuple[experiment.Experiment, Vocabulary, Tables
     settings = read_experiment(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     step, params = checkpoint.read_params(folder / CHECKPOINTS)
-    tables = jax.tree.map(np.asarray, architectures.of(settings).tables(settings, params))
+    tables = jax.tree.map(np.asarray, architectures.of(settings).tables(settings, vocabulary.words, params))
     if len(tables.words) != len(vocabulary.words):
         raise Problem(
             f"{folder / VOCABULARY}: {len(vocabulary.words)} words where checkpoint {step} has {len(tables.words)} "

@@ -115,3 +115,28 @@ def test_ngrams_are_those_of_the_authors_program(tmp_path, minimum, maximum, buc
     for v, word in enumerate(words):
         ids = np.asarray(theirs.get_subwords(word)[1])
         assert (ids[ids >= size] - size).tolist() == table[starts[v] : starts[v + 1]].tolist(), word
+
+
+def test_the_table_of_some_words_has_a_row_for_each_bucket_that_they_use():
+    words, subwords = ["where", "here", "aaaaa", "</s>"], Subwords(3, 4, 50)
+    table = subwords.rows(words)
+    assert (np.diff(table.buckets) > 0).all()
+    for v, word in enumerate(words):
+        own, *ngrams = table.rows[table.starts[v] : table.starts[v + 1]].tolist()
+        assert own == v
+        assert [table.buckets[row - len(words)] for row in ngrams] == subwords.ngrams(word).tolist()
+
+
+def test_numbers_may_be_places_among_the_buckets_that_are_used():
+    plain = Subwords(3, 4, 50)
+    table = plain.rows(["where", "here"])
+    some = Subwords(3, 4, 50, table.buckets)
+    rows = np.random.default_rng(0).normal(size=(len(table.buckets) + 1, 2))
+    rows[-1] = 0
+    whole = some.expanded(rows)
+    assert whole.shape == (50, 2) and plain.expanded(whole) is whole
+    for word in ("where", "nowhere", "xyz"):
+        assert (rows[some.ngrams(word)] == whole[plain.ngrams(word)]).all()
+    assert not whole[np.setdiff1d(np.arange(50), table.buckets)].any()
+    nothing = Subwords(3, 4, 50, np.zeros(0, np.int64))
+    assert nothing.ngrams("cat").tolist() == [0] * len(plain.ngrams("cat"))

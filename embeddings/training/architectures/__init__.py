@@ -3,7 +3,7 @@
     prepare(settings, corpus) -> material            what is made of the numbered corpus, once: kept in its cache
     imagined(settings, different_words) -> material  a stand-in for a corpus that is not there
     build(settings, material, mesh, initial) -> Job
-    tables(settings, saved) -> Tables                from the parameters of a checkpoint, by name
+    tables(settings, words, saved) -> Tables         from the parameters of a checkpoint, by name
 
 `material` is whatever the architecture's own `build` takes.
 """

@@ -7,8 +7,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from embeddings.experiment import DENSE, Experiment, Word2Vec
-from embeddings.inputs import words
+from embeddings.inputs import huffman, words
+from embeddings.inputs.paths import PathBatches
 from embeddings.models import word2vec
+from embeddings.objectives import hierarchical
 from embeddings.objectives import words as objectives
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
@@ -41,13 +43,19 @@ def imagined(settings: Experiment, different_words: int) -> Corpus:
 def build(settings: Experiment, corpus: Corpus, mesh: Mesh, initial: Initial | None = None) -> Job:
     """The job over a corpus, for a mesh. Raises UsageProblem for settings that do not go together."""
     part = settings.word2vec
-    made = batches(settings, part, corpus, mesh)
+    made, outputs = batches(settings, part, corpus, mesh), None
+    if part.loss == "hierarchical_softmax":
+        tree = huffman.tree(corpus.counts)
+        made, outputs = PathBatches(made, tree), len(corpus.counts) - 1
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * made.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
-    config = word2vec.Config(len(corpus.counts), part.width)
+    config = word2vec.Config(len(corpus.counts), part.width, outputs)
     meshes.check(mesh, jax.eval_shape(lambda: word2vec.init(jax.random.key(0), config)), "--word2vec.width")
     if part.loss in DENSE:
         step = dense_step(objectives.Softmax().loss, optimizer.build(settings.optimizer, rate), mesh)
+    elif part.loss == "hierarchical_softmax":
+        exact = part.mean_gradient == "exact"
+        step = rows_step(hierarchical.objective(tree, part.algorithm, exact), settings.optimizer, rate, mesh)
     else:
         step = rows_step(objective(part), settings.optimizer, rate, mesh)
 
@@ -67,7 +75,7 @@ def build(settings: Experiment, corpus: Corpus, mesh: Mesh, initial: Initial | N
     )
 
 
-def tables(settings: Experiment, saved: dict[str, Any]) -> Tables:
+def tables(settings: Experiment, words: tuple[str, ...], saved: dict[str, Any]) -> Tables:
     """The vectors of all words in the parameters of a checkpoint."""
     if settings.by_rows:
         saved = without_accumulators(settings.optimizer, saved)

@@ -1,0 +1,162 @@
+"""Semantic textual similarity: does the cosine of two sentences' vectors rank pairs as people did?
+
+The score is Spearman's rank correlation of cosines and judgements over all pairs of a set, as MTEB has it: STS12 to
+STS16 are the sets of a year together (STS13 without SMT, whose sentences are not free), STSBenchmark its test part,
+SICK-R all pairs of SICK (train, trial and test). Pairs without a judgement are left out. A text that gets zeros has
+cosine 0 with any other, and its pairs count as not covered.
+"""
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from embeddings.evaluation.table import Cell, Table
+from embeddings.evaluation.word_similarity import spearman
+from embeddings.problems import Problem
+
+YEARS = ("STS12", "STS13", "STS14", "STS15", "STS16")
+SETS = (*YEARS, "STSBenchmark", "SICK-R")
+BENCHMARK = Path("sts/STSBenchmark/sts-test.csv")
+SICK = tuple(Path("sick") / name for name in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"))
+Encode = Callable[[Sequence[str]], Float[np.ndarray, "n D"]]
+"""Texts in, a row each out: `.encode` of anything that embeddings.load gives."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of sentences and how alike people found them."""
+
+    name: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    judgements: Float64[np.ndarray, "P"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One set."""
+
+    name: str
+    spearman: float | None
+    """Rank correlation, -1 to 1; None where all cosines are alike."""
+    covered: int
+    """Pairs whose two sentences have a vector that is not zeros."""
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Scores of several sets by one way of encoding."""
+
+    method: str
+    sets: tuple[Score, ...]
+
+    @property
+    def average(self) -> float | None:
+        """Mean of the seven sets; None where one is missing."""
+        found = [score.spearman for score in self.sets if score.spearman is not None]
+        return float(np.mean(found)) if len(found) == len(SETS) else None
+
+    def rows(self) -> list[dict[str, Cell]]:
+        """One record a set; see table.KEYS."""
+        return [{"set": score.name, "section": "total", "method": self.method, "score": score.spearman, "correct": None,
+                 "covered": score.covered, "total": score.total} for score in self.sets]
+
+    def scores(self) -> dict[str, float]:
+        """Spearman's rho by set and method."""
+        return {f"{score.name} {self.method}": score.spearman for score in self.sets if score.spearman is not None}
+
+
+def find(data: Path) -> tuple[str, ...]:
+    """Which of SETS are in a folder of data sets."""
+    there = {year: bool(_inputs(data, year)) for year in YEARS}
+    there |= {"STSBenchmark": (data / BENCHMARK).is_file(), "SICK-R": all((data / path).is_file() for path in SICK)}
+    return tuple(name for name in SETS if there[name])
+
+
+def read(data: Path, name: str) -> Pairs:
+    """A set by its name in SETS. Raises Problem with file and line."""
+    rows: list[tuple[str, str, float]] = []
+    if name == "SICK-R":
+        for path in SICK:
+            rows += _rows(data / path, (1, 2, 3), start=1)
+    elif name == "STSBenchmark":
+        rows = _rows(data / BENCHMARK, (5, 6, 4))
+    else:
+        for path in _inputs(data, name):
+            rows += _year(path)
+    if not rows:
+        raise Problem(f"{data}: holds no pairs of {name}: copy the data again")
+    first, second, judgements = zip(*rows, strict=True)
+    return Pairs(name, first, second, np.array(judgements))
+
+
+def _inputs(data: Path, year: str) -> list[Path]:
+    return sorted((data / "sts" / year).glob("STS.input.*.txt"))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode().removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: no file of sentence pairs ({type(error).__name__}): copy it again") from None
+
+
+def _rows(path: Path, columns: tuple[int, int, int], start: int = 0) -> list[tuple[str, str, float]]:
+    """Two sentences and a judgement a line, by tab, from line `start` on."""
+    rows = []
+    for number, line in enumerate(_lines(path)[start:], start + 1):
+        fields = line.rstrip("\r").split("\t")
+        try:
+            first, second, judgement = (fields[column] for column in columns)
+            rows.append((first, second, float(judgement)))
+        except (IndexError, ValueError):
+            raise Problem(f"{path}:{number}: expected two sentences and a judgement, by tabs") from None
+    return rows
+
+
+def _year(path: Path) -> list[tuple[str, str, float]]:
+    """Pairs of a STS.input file, with the judgements of the STS.gs file beside it, where that has a blank line none."""
+    gold = path.with_name(path.name.replace("input", "gs", 1))
+    pairs, judgements, rows = _lines(path), _lines(gold), []
+    if len(pairs) != len(judgements):
+        raise Problem(f"{gold}: {len(judgements)} lines where {path.name} has {len(pairs)}: copy both again")
+    for number, (pair, judgement) in enumerate(zip(pairs, judgements, strict=True), 1):
+        fields = pair.rstrip("\r").split("\t")
+        try:
+            if judgement.strip():
+                rows.append((fields[0], fields[1], float(judgement)))
+        except (IndexError, ValueError):
+            raise Problem(f"{path}:{number}: expected two sentences, and a judgement in {gold.name}") from None
+    return rows
+
+
+def evaluate(encode: Encode, sets: Sequence[Pairs], method: str = "cosine") -> Result:
+    """Scores of all sets; both sides of a set are encoded in one call. `method` is what the result is called."""
+    scores = []
+    for one in sets:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* have no known word: zeros")  # they are counted
+            vectors = np.asarray(encode([*one.first, *one.second]), np.float64)
+        norms = np.linalg.norm(vectors, axis=1)
+        unit = vectors / np.where(norms > 0, norms, 1)[:, None]
+        (a, b), covered = np.split(unit, 2), np.split(norms > 0, 2)
+        rho = spearman((a * b).sum(axis=1), one.judgements)
+        scores.append(Score(one.name, rho, int((covered[0] & covered[1]).sum()), len(one.judgements)))
+    return Result(method, tuple(scores))
+
+
+def table(results: Sequence[Result]) -> Table:
+    """A row a set, a column a way of encoding, times 100 as papers print it, and their mean over the seven sets."""
+    rows: list[tuple[Cell, ...]] = []
+    for scores in zip(*(result.sets for result in results), strict=True):
+        rhos = (None if score.spearman is None else 100 * score.spearman for score in scores)
+        rows.append((scores[0].name, *rhos, scores[0].covered, scores[0].total))
+    averages = (None if result.average is None else 100 * result.average for result in results)
+    rows.append(("average of seven", *averages, *(sum(row[i] for row in rows) for i in (-2, -1))))
+    columns = ("set", *(result.method for result in results), "pairs covered", "pairs")
+    note = "Spearman's rho of cosines and judgements, times 100; the sets of a year together, SICK-R all its pairs."
+    return Table("Sentence similarity", columns, tuple(rows), (note,))

@@ -1,0 +1,95 @@
+"""Writes vectors as a file that word2vec, GloVe, fastText, gensim and others open.
+
+    python -m embeddings.export --model=runs/quick --output=quick.vec
+    python -m embeddings.export --model=runs/subwords --output=subwords.bin --format=fasttext_binary
+
+word2vec and fasttext are the same text, with a line `V D` above; glove has no such line; a name that ends in .gz packs
+either. word2vec_binary and fasttext_binary hold the numbers as they are, the latter with counts, and with the rows of
+n-grams where the model has them.
+"""
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from embeddings import command
+from embeddings.problems import Problem, UsageProblem
+
+BY_SUFFIX = {".vec": "fasttext", ".txt": "word2vec", ".bin": "word2vec_binary"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is written, and where to."""
+
+    model: str
+    """A run's folder, or a file of vectors in any of these formats."""
+    output: str
+    """The file to write."""
+    format: Literal["", "word2vec", "word2vec_binary", "glove", "fasttext", "fasttext_binary"] = ""
+    """How; empty takes it from the name: .vec is fasttext, .txt word2vec, .bin word2vec_binary."""
+    overwrite: bool = False
+    """Whether a file that is there is replaced."""
+
+    def validate(self) -> None:
+        """Raises UsageProblem for values that do not go together."""
+        name = self.output.removesuffix(".gz")
+        if not self.format and Path(name).suffix not in BY_SUFFIX:
+            raise UsageProblem(f"--output={self.output}: the name tells no format: end it in .vec, .txt or .bin, or "
+                               "say --format")
+        if name != self.output and self.written_as.endswith("binary"):
+            raise UsageProblem(f"--output={self.output}: only text is packed: leave out .gz")
+
+    @property
+    def written_as(self) -> str:
+        """The format, from the name where it is not given."""
+        return self.format or BY_SUFFIX[Path(self.output.removesuffix(".gz")).suffix]
+
+
+def main(flags: Flags, words: list[str]) -> None:
+    """Reads, writes, and says what was written."""
+    output = Path(flags.output)
+    if output.exists() and not (flags.overwrite and output.is_file()):
+        raise Problem(f"--output={output}: is there already: choose another name" +
+                      (", or add --overwrite" if output.is_file() else ""))
+    if not output.parent.is_dir():
+        raise Problem(f"--output={output}: no such folder: {output.parent}")
+    from embeddings.formats import fasttext_binary, text, word2vec_binary
+
+    vectors, model = read(Path(flags.model))
+    if flags.written_as == "fasttext_binary":
+        whole = isinstance(model, fasttext_binary.Model)
+        fasttext_binary.write(output, model if whole else fasttext_binary.Model.of(vectors, model))
+    elif flags.written_as == "word2vec_binary":
+        word2vec_binary.write(output, vectors)
+    else:
+        text.write(output, vectors, header=flags.written_as != "glove")
+    count, width = vectors.vectors.shape
+    print(f"{output}: {count:,} words, {width} dimensions, {flags.written_as}, {output.stat().st_size:,} bytes")
+
+
+def read(path: Path) -> tuple[Any, Any]:
+    """The vectors of a run's folder or a file (formats.vectors.Vectors), and what fastText's format holds beside them.
+
+    That is the file's own Model, or the Arguments of a run, or None.
+    """
+    from embeddings.formats import detection, fasttext_binary
+    from embeddings.formats.vectors import Vectors
+
+    if path.is_dir():
+        from embeddings import encoder
+        from embeddings.training import run_folder
+
+        settings, *rest = run_folder.read_tables(path)
+        held = encoder.encoded(settings, *rest)
+        vectors = Vectors(held.words, held.vectors, held.counts, held.subwords, held.ngrams)
+        return vectors, fasttext_binary.Arguments.of(settings)
+    if not path.exists():
+        raise Problem(f"{path}: no such run folder or file of vectors")
+    if detection.detect(path) != "fasttext_binary":
+        return detection.read(path), None
+    model = fasttext_binary.read(path)
+    return model.vectors(path), model
+
+
+if __name__ == "__main__":
+    command.run(main, Flags)

@@ -15,6 +15,7 @@ REQUIRED = [
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 TEST = [
     "pytest>=8.3",
+    "pytest-xdist>=3.6",  # tests on all cores
     "beartype>=0.20",  # checks the shapes in signatures while tests run
     "ruff>=0.12",  # lint
     *TENSORBOARD,  # its sink is tested

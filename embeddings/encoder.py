@@ -24,8 +24,8 @@ from embeddings.formats import detection
 from embeddings.formats.counts import read_counts
 from embeddings.formats.ngrams import composed
 from embeddings.formats.vectors import utf8
-from embeddings.sif import SIF_A, first_component, sif_weights, without, zipf
 from embeddings.problems import Problem
+from embeddings.sif import SIF_A, first_component, sif_weights, without, zipf
 from embeddings.tokenizers.subwords import Subwords
 from embeddings.tokenizers.words import Words
 

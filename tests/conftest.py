@@ -24,24 +24,30 @@ def data() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
-_MATRIX = pytest.StashKey[dict]()
+@pytest.fixture
+def matrix(record_property):
+    """Called with a case, a condition and a deviation: they are printed when all tests are done."""
+    return lambda case, condition, value: record_property("deviation", (case, condition, float(value)))
 
 
-@pytest.fixture(scope="session")
-def matrix(request) -> dict[tuple[str, str], float]:
-    """Deviations by (case, condition), printed when all tests are done."""
-    return request.config.stash.setdefault(_MATRIX, {})
+def pytest_collection_modifyitems(items) -> None:
+    """What shares fixtures goes to one worker: the tests of a file; of the invariance suite, those of a case."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        item.add_marker(pytest.mark.xdist_group(str(parameters.get("case", item.path.name))))
 
 
-def pytest_terminal_summary(terminalreporter, config) -> None:
+def pytest_terminal_summary(terminalreporter) -> None:
     """Prints the invariance matrix."""
-    found = config.stash.get(_MATRIX, {})
+    reports = (report for group in terminalreporter.stats.values() for report in group)
+    told = (told for report in reports if getattr(report, "when", "") == "call" for told in report.user_properties)
+    found = {(case, condition): value for name, (case, condition, value) in told if name == "deviation"}
     if not found:
         return
-    columns = list(dict.fromkeys(condition for _, condition in found))
+    columns = sorted({condition for _, condition in found})
     terminalreporter.section("largest deviation from the run on one device")
     terminalreporter.write_line("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
-    for case in dict.fromkeys(case for case, _ in found):
+    for case in sorted({case for case, _ in found}):
         values = (found.get((case, condition)) for condition in columns)
         cells = ("-" if value is None else f"{value:.0e}" if value else "0" for value in values)
         terminalreporter.write_line(f"| {case} | " + " | ".join(cells) + " |")

@@ -109,8 +109,10 @@ def _by_columns(block: bytes, width: int) -> tuple[list[bytes], Float[np.ndarray
     if block.startswith(_MARK) or b" \n" in block:
         raise pa.ArrowInvalid
     names = ["word", *map(str, range(width))]
+    # Memory of Arrow's own: a thread of its pool may let go of it last, even after Python has ended, and then aborts.
+    memory = pa.array([block], pa.binary()).buffers()[2]
     table = csv.read_csv(
-        pa.BufferReader(block),
+        pa.BufferReader(memory),
         csv.ReadOptions(column_names=names, block_size=len(block) + 1),
         csv.ParseOptions(delimiter=" ", quote_char=False, double_quote=False, ignore_empty_lines=False),
         csv.ConvertOptions(

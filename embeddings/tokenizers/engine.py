@@ -10,16 +10,12 @@ class Engine(Protocol):
     """Texts to ids and back, without special tokens; and how these stand around a text and around a pair."""
 
     size: int
+    tokens: tuple[str, ...]
+    """Token of each id."""
     single: Frame
     pair: Frame
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        """Token of each id."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What tokenizer_config.json says of it."""
+    settings: Mapping[str, Any]
+    """What tokenizer_config.json says of it."""
 
     def id(self, token: str) -> int | None:
         """Of a token; None where it is none."""

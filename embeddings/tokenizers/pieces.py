@@ -49,7 +49,7 @@ class Pieces:
 
     @classmethod
     def train(
-        cls, kind: Kind, lines: Iterable[str], size: int, lower: bool = False, template: Template | None = None
+        cls, kind: Kind, lines: Iterable, size: int, lower: bool = False, template: Template | None = None
     ) -> "Pieces":
         """A tokenizer of `size` tokens at most for these lines; the same lines give the same one. See training.py."""
         return cls(*trained(kind, lines, size, lower, template), Settings(Path()))

@@ -50,6 +50,7 @@ class SentencePiece:
         special: Sequence[str],
     ) -> None:
         self._model, self._processor, self._kind = model, processor, kind
+        self.settings = {"tokenizer_class": KINDS[kind]}
         self.tokens, self.size = tuple(tokens), len(tokens)
         self._number = {token: id for id, token in enumerate(self.tokens)}
         self._pieces = np.array(pieces, np.int32)
@@ -104,11 +105,6 @@ class SentencePiece:
         """What it is saved as, by name."""
         return {"sentencepiece.bpe.model" if self._kind == "xlmroberta" else "spiece.model": self._model}
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What tokenizer_config.json says of it."""
-        return {"tokenizer_class": KINDS[self._kind]}
-
     def _frames(self) -> tuple[Frame, Frame]:
         a, b = Part(FIRST), Part(SECOND)
         if self._kind == "t5":
@@ -132,7 +128,7 @@ def read_sentencepiece(file: Path, settings: Settings) -> tuple[SentencePiece, d
                       f"{', '.join(filter(None, KINDS))}: save it with transformers, which writes a tokenizer.json")
     try:
         model = file.read_bytes()
-        processor = SentencePieceProcessor(model_proto=model)
+        processor = SentencePieceProcessor.from_proto(model)
     except OSError as error:
         raise Problem(f"{file}: {error.strerror or error}") from None
     except (RuntimeError, ValueError):

@@ -5,7 +5,6 @@ how they stand around a text. Where tokenizer_config.json beside it names a clas
 and RoBERTa's families), what it says of lower case, accents, Chinese characters and the first blank comes first, as in
 transformers.
 """
-import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ WORD_PIECES = frozenset({"bert", "distilbert", "electra", "mpnet"})
 """Kinds whose tokenizer is BERT's WordPiece."""
 BYTE_PAIRS = frozenset({"roberta", "gpt2", "bart", "longformer"})
 """Kinds whose tokenizer is GPT-2's byte-level BPE."""
+_TEXT = "\0text"
+"""A token that no tokenizer has: the text that a template is tried on."""
 _NORMALIZER = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
                "tokenize_chinese_chars": "handle_chinese_chars"}
 """Attribute of the library's normalizer, by key of tokenizer_config.json."""
@@ -39,14 +40,10 @@ class Library:
         tokenizer.no_padding()
         self._tokenizer, self._origin = tokenizer, origin
         self.size = tokenizer.get_vocab_size()
+        self.tokens: tuple[str, ...] = tuple(map(tokenizer.id_to_token, range(self.size)))
         if None in self.tokens:
             raise Problem(f"{origin}: {_misnumbered(tokenizer)}")
         self.single, self.pair = self._frame(pair=False), self._frame(pair=True)
-
-    @functools.cached_property
-    def tokens(self) -> tuple[str, ...]:
-        """Token of each id."""
-        return tuple(map(self._tokenizer.id_to_token, range(self.size)))
 
     def id(self, token: str) -> int | None:
         """Of a token; None where it is none."""
@@ -80,18 +77,16 @@ class Library:
         """What the tokenizer makes of texts of one token each."""
         from tokenizers import Tokenizer, models
 
-        text = Tokenizer(models.WordLevel({"a": 0})).encode("a")
+        text = Tokenizer(models.WordLevel({_TEXT: 0})).encode(_TEXT)
         whole = self._tokenizer.post_process(text, text if pair else None, True)
+        if whole.tokens.count(_TEXT) != 1 + pair or len({*whole.sequence_ids} - {None}) != 1 + pair:
+            raise Problem(f"{self._origin}: its template leaves out or repeats a text; one place for each is expected")
         parts = []
-        for id, token, sequence, kind in zip(
-            whole.ids, whole.tokens, whole.sequence_ids, whole.type_ids, strict=True
-        ):
+        for id, token, sequence, kind in zip(whole.ids, whole.tokens, whole.sequence_ids, whole.type_ids, strict=True):
             if sequence is None and token != (known := self._tokenizer.id_to_token(id)):
                 raise Problem(f"{self._origin}: its template says that {token} is id {id}, its vocabulary that this is "
                               f"{known}: they belong to different tokenizers")
             parts.append(Part(id if sequence is None else (FIRST, SECOND)[sequence], kind))
-        if sorted(part.id for part in parts if part.id < 0) != ([SECOND, FIRST] if pair else [FIRST]):
-            raise Problem(f"{self._origin}: its template leaves out or repeats a text; one place for each is expected")
         return tuple(parts)
 
 

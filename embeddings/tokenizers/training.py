@@ -39,7 +39,7 @@ _THREADS = 16
 
 
 def trained(
-    kind: Kind, lines: Iterable[str], size: int, lower: bool, template: Template | None
+    kind: Kind, lines: Iterable, size: int, lower: bool, template: Template | None
 ) -> tuple[Library, dict[str, str]]:
     """A tokenizer of `size` tokens at most, fewer where the lines hold no more, and its special tokens by key.
 
@@ -65,21 +65,19 @@ def trained(
     make = {"wordpiece": _word_pieces, "bpe": _byte_pairs, "sentencepiece_bpe": _character_pairs, "unigram": _unigram}
     tokenizer = make[kind](lines, size, lower, special, names["unk_token"])
     tokenizer.add_special_tokens([AddedToken(token, lstrip=token == "<mask>", normalized=False) for token in special])
-    if (needed := tokenizer.get_vocab_size()) > size:
-        raise Problem(f"a {kind} tokenizer of {size:,} tokens has no room for the characters and special tokens; "
-                      f"it needs {needed:,} at least")
+    _check_room(kind, size, tokenizer.get_vocab_size())
     put_frame(tokenizer, template, names)
     return Library(tokenizer, f"the {kind} tokenizer of these lines"), names
 
 
 def _word_pieces(
-    lines: Iterable[str], size: int, lower: bool, special: list[str], unknown: str
+    lines: Iterable, size: int, lower: bool, special: list[str], unknown: str
 ) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer, models, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
     prepare_word_pieces(tokenizer, {"do_lower_case": lower})
-    alphabet = _alphabet(lines, tokenizer.normalizer.normalize_str)
+    alphabet, _ = _alphabet(lines, tokenizer.normalizer.normalize_str)
     inside = [c for c in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{c}a")) == 1]
     first = [*special, *alphabet, *(f"##{c}" for c in inside)]
     trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=first, limit_alphabet=0, show_progress=False)
@@ -90,7 +88,7 @@ def _word_pieces(
 
 
 def _byte_pairs(
-    lines: Iterable[str], size: int, lower: bool, special: list[str], unknown: str
+    lines: Iterable, size: int, lower: bool, special: list[str], unknown: str
 ) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -106,34 +104,36 @@ def _byte_pairs(
 
 
 def _character_pairs(
-    lines: Iterable[str], size: int, lower: bool, special: list[str], unknown: str
+    lines: Iterable, size: int, lower: bool, special: list[str], unknown: str
 ) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer, models, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token=unknown, fuse_unk=True))
     _prepare_sentences(tokenizer, lower)
-    alphabet = ["▁", *_alphabet(lines, tokenizer.normalizer.normalize_str)]
+    alphabet = ["▁", *_alphabet(lines, tokenizer.normalizer.normalize_str)[0]]
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False,
                                   initial_alphabet=alphabet, limit_alphabet=len(alphabet))
     tokenizer.train_from_iterator(portions(lines, "line"), trainer)
     return tokenizer
 
 
-def _unigram(lines: Iterable[str], size: int, lower: bool, special: list[str], unknown: str) -> "tokenizers.Tokenizer":
+def _unigram(lines: Iterable, size: int, lower: bool, special: list[str], unknown: str) -> "tokenizers.Tokenizer":
     from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
     from tokenizers import Tokenizer, models
 
     tokenizer = Tokenizer(models.Unigram())
     _prepare_sentences(tokenizer, lower)
     normal = tokenizer.normalizer.normalize_str
-    _alphabet(lines, normal)
+    alphabet, share = _alphabet(lines, normal)
+    _check_room("unigram", size, len(special) + 1 + len(alphabet))
     held = io.BytesIO()
     SentencePieceTrainer.train(
         sentence_iterator=(normal(line) for portion in portions(lines, "line") for line in portion),
         model_writer=held,
         model_type="unigram",
-        vocab_size=max(size - len(special) + 1, 2),
+        vocab_size=size - len(special) + 1,
         hard_vocab_limit=False,
+        character_coverage=share,
         normalization_rule_name="identity",
         max_sentence_length=2**30,
         num_threads=_THREADS,
@@ -157,8 +157,14 @@ def _prepare_sentences(tokenizer: Any, lower: bool) -> None:
     tokenizer.decoder = decoders.Metaspace()
 
 
-def _alphabet(lines: Iterable[str], normal: Any) -> list[str]:
-    """The most frequent characters of normalised text but for blanks, in the order of Unicode.
+def _check_room(kind: str, size: int, needed: int) -> None:
+    if needed > size:
+        raise Problem(f"a {kind} tokenizer of {size:,} tokens has no room for the characters and special tokens; it "
+                      f"needs {needed:,} at least")
+
+
+def _alphabet(lines: Iterable, normal: Any) -> tuple[list[str], float]:
+    """The most frequent characters of normalised text but for blanks, in the order of Unicode; their share of all.
 
     Raises Problem where there are none.
     """
@@ -168,7 +174,8 @@ def _alphabet(lines: Iterable[str], normal: Any) -> list[str]:
         for code in np.flatnonzero(counts):
             for character in normal(chr(code)):
                 seen[character] += int(counts[code])
-    most = sorted((character for character in seen if not character.isspace()), key=lambda c: (-seen[c], c))
-    if not most:
+    ranked = sorted((character for character in seen if not character.isspace()), key=lambda c: (-seen[c], c))
+    if not ranked:
         raise Problem("no text to make a tokenizer of: the lines are empty; name another corpus")
-    return sorted(most[:_ALPHABET])
+    most = ranked[:_ALPHABET]
+    return sorted(most), sum(seen[c] for c in most) / sum(seen[c] for c in ranked)

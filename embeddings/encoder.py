@@ -33,6 +33,8 @@ SPELLINGS_FROM = 30000
 """Most frequent words that the spelling of an unknown word is compared with."""
 TEXTS_AT_ONCE = 16384
 """Texts cut into words at a time: bounds the memory for all but their vectors."""
+MODEL_FILES = ("modules.json", "config.json")
+"""A folder with one of these is of a contextual model."""
 
 Pooling = Literal["mean", "sif"]
 
@@ -231,8 +233,8 @@ def load(
     lower: bool | None = None,
     counts: str | Path | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
-) -> WordVectors | Contextual:
-    """What a path or a name stands for, as something with `.encode(texts)`.
+) -> Any:
+    """What a path or a name stands for, as something with `.encode(texts)`: WordVectors or Contextual.
 
     That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a folder
     of transformers or sentence-transformers; or a model's name on the Hugging Face hub.
@@ -249,8 +251,8 @@ def load(
     path = Path(path)
     if not path.exists() and hub.is_name(str(path)):
         path = hub.fetched(str(path))
-    if path.is_dir() and ((path / huggingface.CONFIG).is_file() or (path / sentence_transformers.MODULES).is_file()):
-        from embeddings.contextual import folder
+    if any((path / name).is_file() for name in MODEL_FILES):
+        from embeddings.contextual import folder  # late: contextual models need Flax and tokenizers, words don't
 
         if (tokenizer, lower, counts) != (None, None, None):
             raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors: this model brings its tokenizer")

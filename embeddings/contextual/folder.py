@@ -15,7 +15,7 @@ from embeddings.tokenizers.pieces import Pieces
 def read(
     folder: Path, dtype: Literal["float32", "bfloat16"] = "float32", devices: tuple[Any, ...] = ()
 ) -> Contextual:
-    """The model of a folder. Raises Problem, one line, for what is missing, damaged, contradicting or not known here."""
+    """The model of a folder. Raises Problem, one line, for what is missing, damaged, contradicting or not known."""
     pipeline = sentence_transformers.read(folder)
     place = sentence_transformers.model_folder(folder)
     loaded = huggingface.read(place)

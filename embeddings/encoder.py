@@ -236,13 +236,14 @@ def load(
 ) -> Any:
     """What a path or a name stands for, as something with `.encode(texts)`: WordVectors or Contextual.
 
-    That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a folder
-    of transformers or sentence-transformers; or a model's name on the Hugging Face hub.
+    That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a
+    folder of transformers or sentence-transformers; or a model's name on the Hugging Face hub.
 
     Args:
         path: folder, file or name; text files and word2vec's binary may be .gz.
-        tokenizer: how word vectors' texts are cut, see tokenizers/words.py; None takes a run's own, and for files `words`.
-        lower: whether texts are lower-cased; None takes a run's own, and for files whether all their words are so.
+        tokenizer: how texts are cut for word vectors, see tokenizers/words.py; None takes a run's own, and for files
+            `words`.
+        lower: whether they are lower-cased; None takes a run's own, and for files whether all their words are so.
         counts: file with a word, a blank or tab and its count a line, for SIF where word vectors bring none.
         dtype: what a contextual model's products are taken in.
 
@@ -255,7 +256,7 @@ def load(
         from embeddings.contextual import folder  # late: contextual models need Flax and tokenizers, words don't
 
         if (tokenizer, lower, counts) != (None, None, None):
-            raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors: this model brings its tokenizer")
+            raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors; this model has a tokenizer")
         return folder.read(path, dtype)
     if path.is_dir():
         from embeddings.training import run_folder  # late: Orbax takes a second to import and files need none

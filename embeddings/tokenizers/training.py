@@ -77,8 +77,9 @@ def _word_pieces(
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
     prepare_word_pieces(tokenizer, {"do_lower_case": lower})
-    alphabet, _ = _alphabet(lines, tokenizer.normalizer.normalize_str)
-    inside = [c for c in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{c}a")) == 1]
+    normal = tokenizer.normalizer.normalize_str
+    alphabet, _ = _alphabet(lines, normal)
+    inside = [c for c in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(normal(f"a{c}a"))) == 1]
     first = [*special, *alphabet, *(f"##{c}" for c in inside)]
     trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=first, limit_alphabet=0, show_progress=False)
     tokenizer.train_from_iterator(portions(lines, "line"), trainer)

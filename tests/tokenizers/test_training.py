@@ -76,6 +76,12 @@ def test_lower_case(kind):
     assert kept.encode(["Ri"]).ids.tolist() != kept.encode(["ri"]).ids.tolist()
 
 
+def test_what_can_stand_inside_a_word():
+    """Characters do, but not punctuation and Chinese ones, which are words of their own."""
+    tokens = Pieces.train("wordpiece", text(), 400).tokens
+    assert {"t", "##t", "Ж", "##Ж", "3", "##3", "漢", "-"} <= {*tokens} and not {"##漢", "##-"} & {*tokens}
+
+
 def test_templates():
     pieces = Pieces.train("bpe", text(), 400, template="roberta")
     ids = pieces.encode("s", "s").ids.tolist()

@@ -138,8 +138,8 @@ class Pieces:
 
     def decode(self, ids: Sequence[int] | Int[np.ndarray, "N"], special: bool = False) -> str:
         """The text of these ids, with its special tokens if asked. Raises Problem for a number that is no id."""
-        ids = [int(id) for id in ids]
-        if bad := [id for id in ids if not 0 <= id < self.size]:
+        ids, known = [int(id) for id in ids], range(self.size)
+        if bad := [id for id in ids if id not in known]:
             raise Problem(f"{bad[0]} is no id of a tokenizer of {self.size:,} tokens")
         return self.engine.decode(ids, special)
 

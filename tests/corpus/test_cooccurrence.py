@@ -89,8 +89,8 @@ def test_entries_stand_in_the_order_of_their_hash(tmp_path, small):
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
             x = (x ^ x >> shift) * factor % 2**64
         assert int(hashes[n]) == x
-    word, context, count = made.read(10, 20)
-    assert word.tolist() == entries["word"][10:20].tolist() and count.tolist() == entries["count"][10:20].tolist()
+    for read, name in zip(made.read(10, 20), ("word", "context", "count"), strict=True):
+        assert read.tolist() == entries[name][10:20].tolist()
 
 
 def test_a_table_is_made_once_and_found_again_by_what_it_is_made_of(tmp_path):

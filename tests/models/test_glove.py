@@ -168,14 +168,14 @@ def test_a_table_of_counts_that_the_model_can_hold_is_learnt():
     rng = np.random.default_rng(3)
     made = rng.normal(size=(2, V, D), scale=0.7)
     counts = np.exp(made[0] @ made[1].T + 1).astype(np.float32)
-    word, context = np.divmod(rng.permutation(V * V), V)
-    batch = Batch(*(a.reshape(-1, 27) for a in (word.astype(np.int32), context.astype(np.int32), counts[word, context])),
-                  np.int32(3), np.int32(V * V))
+    word, context = np.divmod(rng.permutation(V * V).astype(np.int32), V)
+    pairs = (word, context, counts[word, context])
+    batch = Batch(*(a.reshape(-1, 27) for a in pairs), np.int32(3), np.int32(V * V))
     config = experiment.Optimizer(name="adagrad", learning_rate=0.3, schedule="constant")
     here = mesh.make(experiment.Mesh(), jax.devices()[:1])
     step = rows_step(OBJECTIVE, config, optimizer.schedule(config, 1), here)
     state = step.start(lambda key: glove.init(key, glove.Config(V, D)), jax.random.key(0))
     for _ in range(400):
         state, _ = step(state, batch)
-    scores = glove.apply(step.parameters(state), Chunk(*(jnp.asarray(a) for a in (word, context, counts))))
+    scores = glove.apply(step.parameters(state), Chunk(*map(jnp.asarray, pairs)))
     np.testing.assert_allclose(scores, np.log(counts[word, context]), atol=0.05)

@@ -43,7 +43,7 @@ def written(folder: Path) -> Iterator[Path]:
             part.chmod(0o755)
             lock = stack.enter_context((part / _LOCK).open("wb"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in folder.parent.glob(".tokens-*.part"):
+            for left in folder.parent.glob(".*.part"):
                 _remove_if_left(left, os.fstat(lock.fileno()).st_mtime)
             yield part
             (part / _LOCK).unlink()

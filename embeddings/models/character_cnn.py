@@ -11,14 +11,20 @@ p, K_f filter f, w characters wide, and * by elements:
 Shapes: B batch, T position, C characters of a word, E width of a character, F filters of all widths, D width.
 """
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-NUMBER = 261
-"""256 bytes; beginning and end of a sentence, and of a word; what fills up a word. They are numbered from 1."""
+from embeddings.tokenizers.characters import SIZE
+
+Params = Any
+"""{"embedding": [characters, E], "filters": {number: K [w, E, F_w] and b}, "carry": V and a, "transform": W and b,
+"projection": P and p}, each pair {"kernel", "bias"}; those of highway layers are stacked.
+"""
+NUMBER = SIZE - 1
+"""Characters that have a vector; they are numbered from 1 (tokenizers/characters.py)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,26 +42,10 @@ class Config:
     longest: int = 50
     """Characters that a word is filled up with or cut off to, C, its beginning and end included."""
 
-
-class Dense(NamedTuple):
-    """x kernel + bias."""
-
-    kernel: Float[Array, "... inputs outputs"]
-    bias: Float[Array, "... outputs"]
-
-
-class Params(NamedTuple):
-    """Vectors of characters, and what makes words of them."""
-
-    embedding: Float[Array, "characters E"]
-    filters: tuple[Dense, ...]
-    """K `[w, E, F_w]` and b of each convolution."""
-    carry: Dense
-    """V and a of all highway layers, stacked."""
-    transform: Dense
-    """W and b of all highway layers, stacked."""
-    projection: Dense
-    """P and p."""
+    @property
+    def outputs(self) -> int:
+        """Filters of all widths, F."""
+        return sum(number for _, number in self.filters)
 
 
 def init(key: PRNGKeyArray, config: Config, width: int) -> Params:
@@ -63,23 +53,25 @@ def init(key: PRNGKeyArray, config: Config, width: int) -> Params:
     filters of relu uniform in (-.05, .05), everything else normal with variance 1 / inputs.
     """
     keys = iter(jax.random.split(key, 4 + len(config.filters)))
-    E, F, high = config.width, sum(number for _, number in config.filters), config.highways
+    E, F, layers = config.width, config.outputs, config.highways
 
     def normal(inputs: int, *shape: int) -> Array:
         return jax.random.normal(next(keys), shape) / inputs**0.5
 
-    def kernel(w: int, number: int) -> Array:
-        if config.activation == "tanh":
-            return normal(w * E, w, E, number)
-        return jax.random.uniform(next(keys), (w, E, number), minval=-0.05, maxval=0.05)
+    def uniform(limit: float, *shape: int) -> Array:
+        return jax.random.uniform(next(keys), shape, minval=-limit, maxval=limit)
 
-    return Params(
-        jax.random.uniform(next(keys), (NUMBER, E), minval=-1.0, maxval=1.0),
-        tuple(Dense(kernel(w, number), jnp.zeros(number)) for w, number in config.filters),
-        Dense(normal(F, high, F, F), jnp.full((high, F), -2.0)),
-        Dense(normal(F, high, F, F), jnp.zeros((high, F))),
-        Dense(normal(F, F, width), jnp.zeros(width)),
-    )
+    relu, filters = config.activation == "relu", {}
+    for n, (w, number) in enumerate(config.filters):
+        kernel = uniform(0.05, w, E, number) if relu else normal(w * E, w, E, number)
+        filters[str(n)] = {"kernel": kernel, "bias": jnp.zeros(number)}
+    return {
+        "embedding": uniform(1.0, NUMBER, E),
+        "filters": filters,
+        "carry": {"kernel": normal(F, layers, F, F), "bias": jnp.full((layers, F), -2.0)},
+        "transform": {"kernel": normal(F, layers, F, F), "bias": jnp.zeros((layers, F))},
+        "projection": {"kernel": normal(F, F, width), "bias": jnp.zeros(width)},
+    }
 
 
 def apply(params: Params, config: Config, characters: Int[Array, "B T C"], dtype: str) -> Float[Array, "B T D"]:
@@ -87,31 +79,34 @@ def apply(params: Params, config: Config, characters: Int[Array, "B T C"], dtype
     act = {"relu": jax.nn.relu, "tanh": jnp.tanh}[config.activation]
 
     def convolved(characters: Int[Array, "B C"]) -> Float[Array, "B F"]:
-        c = params.embedding[jnp.maximum(characters - 1, 0)].astype(dtype)
-        y = [jnp.max(_convolution(c, filters.kernel), axis=1) + filters.bias for filters in params.filters]
+        c = params["embedding"][jnp.maximum(characters - 1, 0)].astype(dtype)
+        y = [_largest(c, params["filters"][str(n)]) for n in range(len(config.filters))]
         return act(jnp.concatenate(y, axis=1)).astype(dtype)
 
-    def highway(y: Float[Array, "B T F"], layer: tuple[Dense, Dense]) -> tuple[Float[Array, "B T F"], None]:
-        g, new = jax.nn.sigmoid(dense(y, layer[0])), jax.nn.relu(dense(y, layer[1]))
+    def highway(y: Float[Array, "B T F"], layer: tuple[Params, Params]) -> tuple[Float[Array, "B T F"], None]:
+        g, new = jax.nn.sigmoid(_linear(y, layer[0])), jax.nn.relu(_linear(y, layer[1]))
         return (g * new + (1 - g) * y).astype(dtype), None
 
     # A word's convolutions are far more numbers than its vector: one position at a time, made anew on the way back.
     y = jnp.swapaxes(jax.lax.map(jax.checkpoint(convolved), jnp.swapaxes(characters, 0, 1)), 0, 1)
-    y, _ = jax.lax.scan(highway, y, (params.carry, params.transform))
-    return dense(y, params.projection).astype(dtype)
+    y, _ = jax.lax.scan(highway, y, (params["carry"], params["transform"]))
+    return _linear(y, params["projection"]).astype(dtype)
 
 
 def product(equation: str, a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Of a's type, summed in float32; of float32 in full precision, which accelerators do not give by themselves."""
-    return jnp.einsum(equation, a, b.astype(a.dtype), precision="highest", preferred_element_type=jnp.float32)
+    """Taken in a's type, given in float32; of float32 in full precision, which accelerators do not give by themselves.
+
+    bfloat16 is rounded to: XLA has no products of bfloat16 that give float32 on CPUs.
+    """
+    return jnp.einsum(equation, a, b.astype(a.dtype), precision="highest").astype(jnp.float32)
 
 
-def dense(x: Float[Array, "..."], layer: Dense) -> Float[Array, "..."]:
-    """x kernel + bias along the last axis, in float32."""
-    return product("...d,de->...e", x, layer.kernel) + layer.bias
+def _linear(x: Array, layer: Params) -> Float[Array, "..."]:
+    return product("...d,de->...e", x, layer["kernel"]) + layer["bias"]
 
 
-def _convolution(c: Float[Array, "B C E"], kernel: Float[Array, "w E F"]) -> Float[Array, "B places F"]:
-    axes = ("NWC", "WIO", "NWC")
-    return jax.lax.conv_general_dilated(c, kernel.astype(c.dtype), (1,), "VALID", dimension_numbers=axes,
-                                        precision="highest", preferred_element_type=jnp.float32)
+def _largest(c: Float[Array, "B C E"], filters: Params) -> Float[Array, "B F"]:
+    """Of each filter, over the places it fits in."""
+    axes, kernel = ("NWC", "WIO", "NWC"), filters["kernel"].astype(c.dtype)
+    y = jax.lax.conv_general_dilated(c, kernel, (1,), "VALID", dimension_numbers=axes, precision="highest")
+    return jnp.max(y, axis=1) + filters["bias"]

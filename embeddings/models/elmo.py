@@ -22,10 +22,12 @@ Every call starts from h_0 = c_0 = 0, so that a sentence has the same vectors wh
 programs keep both from one batch to the next, a position in the batch each: give `Output.carry` back in as
 `Batch.carry` to do that. The beginning and end of a sentence are words of the batch, here as there.
 
-Shapes: B batch, T position, C characters of a word, D width of one direction, M cells, L layers, S = 2 directions.
+Shapes: B batch, T position, C characters of a word, D width of one direction, M cells, L layers, S = 2 directions;
+D2 = 2 D, L1 = L + 1.
 """
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from embeddings.models import character_cnn
 from embeddings.models.character_cnn import product
+
+Params = Any
+"""{"characters": see character_cnn.py, "lstm": {"kernel": W [L, S, D, 4 M], "recurrent": U [L, S, D, 4 M],
+"bias": b [L, S, 4 M], "projection": P [L, S, M, D]}}, gates in the order i, j, f, o.
+"""
+STATES = "states"
+"""What `apply` gives back only when asked: all layers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,27 +63,9 @@ class Config:
     use_skip_connections: bool = True
     """Whether the input of a layer, the first one's excepted, is added to its output."""
     dropout: float = 0.1
-    """Part of the inputs of each layer, and of the last outputs, that is left out in training."""
-    dtype: str = "float32"
-    """What products are computed in. Cells and sums stay in float32."""
-
-
-class Lstm(NamedTuple):
-    """Both directions of all layers; the last axis of the first three holds the gates i, j, f, o."""
-
-    kernel: Float[Array, "L S D 4M"]
-    """W."""
-    recurrent: Float[Array, "L S D 4M"]
-    """U."""
-    bias: Float[Array, "L S 4M"]
-    projection: Float[Array, "L S M D"]
-
-
-class Params(NamedTuple):
-    """The bidirectional language model, without its softmax."""
-
-    characters: character_cnn.Params
-    lstm: Lstm
+    """Share of the inputs of each layer, and of the outputs of the last, that is dropped in training."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What products are taken in; parameters and cells are float32."""
 
 
 class Carry(NamedTuple):
@@ -100,12 +91,12 @@ class Batch(NamedTuple):
 class Output:
     """Vectors of words in context; zeros where there is no word."""
 
-    last: Float[Array, "B T 2*D"]
+    hidden: Float[Array, "B T D2"]
     """The last layer, forward and backward side by side; with dropout in training."""
     carry: Carry
     """What the LSTMs would pass on."""
-    states: Float[Array, "layers B T 2*D"] | None = None
-    """The words' own vectors, twice, then the outputs of all layers: [L + 1, B, T, 2D]; if asked for."""
+    states: Float[Array, "L1 B T D2"] | None = None
+    """The words' own vectors, twice, then the outputs of all layers: if asked for."""
 
 
 class Mix(NamedTuple):
@@ -127,8 +118,8 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
         jax.random.uniform(k, shape, minval=-limit, maxval=limit)
         for k, (shape, limit) in zip(keys[1:], shapes, strict=True)
     )
-    lstm = Lstm(kernel, recurrent, jnp.zeros((*at, 4 * M)), projection)
-    return Params(character_cnn.init(keys[0], config.characters, D), lstm)
+    lstm = {"kernel": kernel, "recurrent": recurrent, "bias": jnp.zeros((*at, 4 * M)), "projection": projection}
+    return {"characters": character_cnn.init(keys[0], config.characters, D), "lstm": lstm}
 
 
 def start(config: Config, rows: int) -> Carry:
@@ -143,22 +134,22 @@ def apply(
     batch: Batch,
     *,
     key: PRNGKeyArray | None = None,
-    outputs: frozenset[str] = frozenset(),
+    outputs: Collection[str] = frozenset(),
 ) -> Output:
-    """The vectors of a batch; `key` turns dropout on; outputs={"states"} asks for all layers."""
-    words = character_cnn.apply(params.characters, config.characters, batch.characters, config.dtype)
-    return contextual(params.lstm, config, words, batch.segments, batch.carry, key=key, outputs=outputs)
+    """The vectors of a batch; `key` is that of dropout, None drops nothing; outputs={"states"} asks for all layers."""
+    words = character_cnn.apply(params["characters"], config.characters, batch.characters, config.dtype)
+    return contextual(params["lstm"], config, words, batch.segments, batch.carry, key=key, outputs=outputs)
 
 
 def contextual(
-    params: Lstm,
+    params: Params,
     config: Config,
     words: Float[Array, "B T D"],
     segments: Int[Array, "B T"],
     carry: Carry | None = None,
     *,
     key: PRNGKeyArray | None = None,
-    outputs: frozenset[str] = frozenset(),
+    outputs: Collection[str] = frozenset(),
 ) -> Output:
     """The layers above the words' own vectors; see `Batch` and `apply`."""
     read = _both_ways(segments)
@@ -166,22 +157,24 @@ def contextual(
     there, begins = read > 0, (read > 0) & (before > 0) & (before != read)
 
     def layer(x: Float[Array, "T S B D"], own: tuple) -> tuple[Float[Array, "T S B D"], tuple]:
-        l, lstm, carry = own
-        x = _dropped(x, config.dropout, key, l)
+        number, lstm, carry, kept = own
+        x = _dropped(x, config.dropout, kept)
         h, carry = _lstm(lstm, config, x, there, begins, carry)
-        y = h + jnp.where(config.use_skip_connections & (l > 0), x, 0)
-        return y, (y, carry)
+        y = h + jnp.where(config.use_skip_connections & (number > 0), x, 0)
+        return y, (y if STATES in outputs else None, carry)
 
-    carry = start(config, len(words)) if carry is None else carry
-    last, (states, carry) = jax.lax.scan(layer, _both_ways(words), (jnp.arange(config.layers), params, carry))
-    last = _dropped(last, config.dropout, key, config.layers)
-    if "states" in outputs:
-        states = _side_by_side(jnp.concatenate([_both_ways(words)[None], states]), segments)
-    return Output(_side_by_side(last, segments), carry, states if "states" in outputs else None)
+    words, carry = _both_ways(words), start(config, len(words)) if carry is None else carry
+    kept = _kept(key, config, words.shape)
+    of_layers = jnp.arange(config.layers), params, carry, None if kept is None else kept[:-1]
+    last, (states, carry) = jax.lax.scan(layer, words, of_layers)
+    last = _dropped(last, config.dropout, None if kept is None else kept[-1])
+    if states is not None:
+        states = _side_by_side(jnp.concatenate([words[None], states]), segments)
+    return Output(_side_by_side(last, segments), carry, states)
 
 
 def _lstm(
-    params: Lstm,
+    params: Params,
     config: Config,
     x: Float[Array, "T S B D"],
     there: Bool[Array, "T S B"],
@@ -190,15 +183,15 @@ def _lstm(
 ) -> tuple[Float[Array, "T S B D"], Carry]:
     """h of one layer; it starts anew where a sentence `begins` and stands still where no word is `there`."""
     one = jnp.repeat(jnp.array([0.0, 0.0, 1.0, 0.0]), config.cells)
-    z = product("tsbd,sdg->tsbg", x, params.kernel) + (params.bias + one)[:, None]
+    z = product("tsbd,sdg->tsbg", x, params["kernel"]) + (params["bias"] + one)[:, None]
 
     def step(carry: Carry, now: tuple) -> tuple[Carry, Float[Array, "S B D"]]:
         z, there, begins = now
         h, c = (jnp.where(begins[..., None], 0, part) for part in carry)
-        i, j, f, o = jnp.split(z + product("sbd,sdg->sbg", h, params.recurrent), 4, axis=-1)
+        i, j, f, o = jnp.split(z + product("sbd,sdg->sbg", h, params["recurrent"]), 4, axis=-1)
         cell = _clipped(jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(j), config.cell_clip)
         out = (jax.nn.sigmoid(o) * jnp.tanh(cell)).astype(config.dtype)
-        out = _clipped(product("sbm,smd->sbd", out, params.projection), config.proj_clip).astype(config.dtype)
+        out = _clipped(product("sbm,smd->sbd", out, params["projection"]), config.proj_clip).astype(config.dtype)
         kept = Carry(*(jnp.where(there[..., None], new, old) for new, old in ((out, carry.h), (cell, carry.c))))
         return kept, kept.h
 
@@ -228,11 +221,19 @@ def _clipped(x: Array, limit: float | None) -> Array:
     return x if limit is None else jnp.clip(x, -limit, limit)
 
 
-def _dropped(x: Array, rate: float, key: PRNGKeyArray | None, layer: int | Array) -> Array:
-    if key is None or not rate:
-        return x
-    kept = jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape)
-    return jnp.where(kept, x / (1 - rate), 0)
+def _kept(key: PRNGKeyArray | None, config: Config, shape: tuple[int, ...]) -> Bool[Array, "L1 T S B D"] | None:
+    """What dropout leaves of the inputs of each layer and of the outputs of the last; `shape` is `[T, S, B, D]`."""
+    if key is None or not config.dropout:
+        return None
+    T, S, B, D = shape
+    L1 = config.layers + 1
+    # Drawn with two axes, of which rows are one: over many axes, JAX's bits take XLA many seconds to compile for a CPU.
+    kept = jax.random.bernoulli(key, 1 - config.dropout, (B, L1 * T * S * D))
+    return jnp.moveaxis(kept.reshape(B, L1, T, S, D), 0, 3)
+
+
+def _dropped(x: Array, rate: float, kept: Bool[Array, "..."] | None) -> Array:
+    return x if kept is None else jnp.where(kept, x / (1 - rate), 0)
 
 
 def _both_ways(x: Array) -> Array:
@@ -241,7 +242,7 @@ def _both_ways(x: Array) -> Array:
     return jnp.stack([x, jnp.flip(x, 0)], axis=1)
 
 
-def _side_by_side(y: Float[Array, "*layers T S B D"], segments: Int[Array, "B T"]) -> Float[Array, "*layers B T 2*D"]:
+def _side_by_side(y: Float[Array, "*layers T S B D"], segments: Int[Array, "B T"]) -> Float[Array, "*layers B T D2"]:
     """Back in the order of the text, zeros where there is no word."""
     forward, backward = y[..., 0, :, :], jnp.flip(y[..., 1, :, :], -3)
     return jnp.swapaxes(jnp.concatenate([forward, backward], -1), -2, -3) * (segments > 0)[..., None]

@@ -1,0 +1,1 @@
+"""Texts in, vectors of their words in context out."""

@@ -12,6 +12,8 @@ REQUIRED = [
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "h5py>=3.10",  # ELMo's weights
     "jaxtyping>=0.3.2",  # shapes in signatures
+    "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores
+    "sentencepiece>=0.2.2",  # .model files; estimates unigram vocabularies
 ]
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 TEST = [
@@ -24,6 +26,7 @@ TEST = [
 REFERENCE = [
     "gensim>=4.4",  # word2vec, its files, and the evaluations of word vectors
     "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
+    "transformers>=5",  # tokenizers, slow ones too; opens what is saved
 ]
 PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python

@@ -1,8 +1,8 @@
 """A word as the bytes of its spelling: what ELMo's character network reads.
 
-Peters, Neumann, Iyyer, Gardner, Clark, Lee, Zettlemoyer (2018), "Deep contextualized word representations", section 3.4,
-with the numbers of its authors' programs (bilm-tf's UnicodeCharsVocabulary, AllenNLP's ELMoCharacterMapper): a word of
-UTF-8 bytes b_1 .. b_n takes C = 50 places,
+Peters, Neumann, Iyyer, Gardner, Clark, Lee, Zettlemoyer (2018), "Deep contextualized word representations", section
+3.4, with the numbers of its authors' programs (bilm-tf's UnicodeCharsVocabulary, AllenNLP's ELMoCharacterMapper): a
+word of UTF-8 bytes b_1 .. b_n takes C = 50 places,
 
     begin of word, b_1, .., b_m, end of word, padding, .., padding,        m = min(n, C - 2),
 

@@ -136,7 +136,15 @@ def apply(
     key: PRNGKeyArray | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
-    """The vectors of a batch; `key` is that of dropout, None drops nothing; outputs={"states"} asks for all layers."""
+    """The vectors of a batch.
+
+    Args:
+        params: as `init` makes them.
+        config: of the model.
+        batch: sentences.
+        key: of dropout, or one for each row, so that a row drops the same in whatever batch; None drops nothing.
+        outputs: of "states", what is also given back.
+    """
     words = character_cnn.apply(params["characters"], config.characters, batch.characters, config.dtype)
     return contextual(params["lstm"], config, words, batch.segments, batch.carry, key=key, outputs=outputs)
 
@@ -163,7 +171,8 @@ def contextual(
         y = h + jnp.where(config.use_skip_connections & (number > 0), x, 0)
         return y, (y if STATES in outputs else None, carry)
 
-    words, carry = _both_ways(words), start(config, len(words)) if carry is None else carry
+    carry = start(config, len(words)) if carry is None else carry
+    words = _both_ways(words)
     kept = _kept(key, config, words.shape)
     of_layers = jnp.arange(config.layers), params, carry, None if kept is None else kept[:-1]
     last, (states, carry) = jax.lax.scan(layer, words, of_layers)
@@ -227,8 +236,9 @@ def _kept(key: PRNGKeyArray | None, config: Config, shape: tuple[int, ...]) -> B
         return None
     T, S, B, D = shape
     L1 = config.layers + 1
-    # Drawn with two axes, of which rows are one: over many axes, JAX's bits take XLA many seconds to compile for a CPU.
-    kept = jax.random.bernoulli(key, 1 - config.dropout, (B, L1 * T * S * D))
+    keys = key if key.ndim else jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(B))
+    # Drawn along one axis: over several, JAX's bits take XLA many seconds to compile for a CPU.
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - config.dropout, (L1 * T * S * D,)))(keys)
     return jnp.moveaxis(kept.reshape(B, L1, T, S, D), 0, 3)
 
 

@@ -3,7 +3,7 @@ import setuptools
 
 REQUIRED = [
     "jax>=0.10.2",  # every model, loss and training step
-    "flax>=0.12",  # its documentation is part of the embedded corpus; the contextual models to come are Linen modules
+    "flax>=0.12",  # the layers of contextual models are Linen modules
     "optax>=0.2.8",  # dense optimizers and their schedules
     "orbax-checkpoint>=0.12",  # sharded checkpoints that restore on another mesh
     "absl-py>=2.3",  # flags and flag files
@@ -12,6 +12,7 @@ REQUIRED = [
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "h5py>=3.10",  # ELMo's weights
     "jaxtyping>=0.3.2",  # shapes in signatures
+    "safetensors>=0.5",  # weights of contextual models
     "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores
     "sentencepiece>=0.2.2",  # .model files; estimates unigram vocabularies
 ]

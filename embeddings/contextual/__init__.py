@@ -1,1 +1,1 @@
-"""Texts in, vectors of their words in context out."""
+"""Contextual models in use: texts in, vectors of texts and tokens out."""

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from embeddings.models.dropout import Keys, kept, scaled
+
 Implementation = Literal["xla", "rows", "splash", "cudnn"]
 
 HIDDEN = -1e9
@@ -37,51 +39,52 @@ def attention(
     segments: Int[Array, "B T"],
     key_segments: Int[Array, "B S"],
     *,
-    bias: Float[Array, "#B H T S"] | None = None,
+    bias: Float[Array, "H T S"] | None = None,
     causal: bool = False,
-    dropout: tuple[PRNGKeyArray, float] | None = None,
+    dropout: tuple[Keys, float] | None = None,
     weights: bool = False,
     implementation: Implementation = "xla",
 ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"] | None]:
-    """z, and a (after dropout) if `weights`; `dropout` is a key and the share of weights to drop.
+    """z, and a (after dropout) if `weights`; `dropout` is a key for each row and the share of weights to drop.
 
-    The kernels know neither dropout nor bias nor weights: where one is asked for, the reference does it.
+    The kernels know neither bias nor dropout nor weights, and rows no weights: the reference does these.
     """
-    plain = bias is None and dropout is None and not weights
-    if implementation == "rows" and plain:
-        return _rows(q, k, v, segments, key_segments, causal), None
-    if implementation in ("splash", "cudnn") and plain:
+    if implementation in ("splash", "cudnn") and bias is None and dropout is None and not weights:
         from embeddings.models import kernels  # late: Pallas takes a second to import
 
         return kernels.attention(q, k, v, segments, key_segments, causal, implementation), None
+    keys, rate = dropout or (None, 0.0)
+
+    def one(row: tuple) -> tuple[Array, Array | None]:
+        return _row(*row, bias, causal, rate, weights)
+
+    rows = (q, k, v, segments, key_segments, keys)
+    return jax.lax.map(one, rows) if implementation == "rows" and not weights else jax.vmap(one)(rows)
+
+
+def _row(
+    q: Float[Array, "T H K"],
+    k: Float[Array, "S H K"],
+    v: Float[Array, "S H K"],
+    segments: Int[Array, "T"],
+    key_segments: Int[Array, "S"],
+    key: PRNGKeyArray | None,
+    bias: Float[Array, "H T S"] | None,
+    causal: bool,
+    rate: float,
+    weights: bool,
+) -> tuple[Float[Array, "T H K"], Float[Array, "H T S"] | None]:
+    """z of one row, and a. Heads stand before positions, which is what products of matrices are fastest with."""
     exact = jax.lax.Precision.HIGHEST if q.dtype == jnp.float32 else None
-    scores = jnp.einsum("bthk,bshk->bhts", q, k, precision=exact, preferred_element_type=jnp.float32)
-    if bias is not None:
-        scores = scores + bias
-    scores = scores + hidden(segments, key_segments, causal)[:, None]
+    q, k, v = jax.lax.optimization_barrier(tuple(jnp.swapaxes(x, 0, 1) for x in (q, k, v)))
+    scores = jnp.einsum("htk,hsk->hts", q, k, precision=exact, preferred_element_type=jnp.float32)
+    scores = (scores if bias is None else scores + bias) + hidden(segments, key_segments, causal)
     raised = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
-    total = jnp.sum(raised, axis=-1)
-    if plain:  # dividing what is summed up takes K divisions a query instead of S
-        z = jnp.einsum("bhts,bshk->bthk", raised.astype(v.dtype), v, precision=exact)
-        return z / jnp.swapaxes(total, 1, 2)[..., None].astype(z.dtype), None
-    a = raised / total[..., None]
-    if dropout is not None:
-        key, rate = dropout
-        a = jnp.where(jax.random.bernoulli(key, 1 - rate, a.shape), a / (1 - rate), 0.0)
-    return jnp.einsum("bhts,bshk->bthk", a.astype(v.dtype), v, precision=exact), a if weights else None
-
-
-def _rows(q: Array, k: Array, v: Array, segments: Array, key_segments: Array, causal: bool) -> Array:
-    """One row after the other; heads stand before positions, which is what products of matrices are fastest with."""
-    exact = jax.lax.Precision.HIGHEST if q.dtype == jnp.float32 else None
-
-    def one(row: tuple[Array, ...]) -> Array:
-        *qkv, queries, keys = row
-        q, k, v = jax.lax.optimization_barrier(tuple(jnp.swapaxes(a, 0, 1) for a in qkv))
-        scores = jnp.einsum("htk,hsk->hts", q, k, precision=exact, preferred_element_type=jnp.float32)
-        scores = scores + hidden(queries, keys, causal)
-        raised = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
-        total = jnp.sum(raised, axis=-1, keepdims=True).astype(v.dtype)
-        return jnp.swapaxes(jnp.einsum("hts,hsk->htk", raised.astype(v.dtype), v, precision=exact) / total, 0, 1)
-
-    return jax.lax.map(one, (q, k, v, segments, key_segments))
+    total = jnp.sum(raised, axis=-1, keepdims=True)
+    a = raised / total if weights else None
+    if key is not None and rate:
+        keep = kept(key, rate, raised.shape)
+        raised, a = scaled(raised, keep, rate), None if a is None else scaled(a, keep, rate)
+    # Dividing what is summed up takes K divisions a query instead of S.
+    z = jnp.einsum("hts,hsk->htk", raised.astype(v.dtype), v, precision=exact) / total.astype(v.dtype)
+    return jnp.swapaxes(z, 0, 1), a

@@ -23,11 +23,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import transformer
-from embeddings.models.layers import ACTIVATIONS, Linear, Norm, distance_bias, dropped, scores
+from embeddings.models.dropout import Keys, dropped, fold, row_keys
+from embeddings.models.layers import ACTIVATIONS, Linear, Norm, distance_bias, scores
 from embeddings.models.transformer import Output
 
 Params = Any
 """{"words", "positions", "types", "distances": tables; "norm"; "transformer"; "pooler"; "predictions"}; see `init`."""
+
+_EMBEDDING, _LAYERS = 0, 1
+"""Where something is dropped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
 
 
 def embed(
-    params: Params, config: Config, batch: Tokens, key: PRNGKeyArray | None = None
+    params: Params, config: Config, batch: Tokens, keys: Keys | None = None
 ) -> Float[Array, "B T D"]:
     """x: what goes into the first layer."""
     t = config.stack
@@ -91,7 +95,7 @@ def embed(
     if config.types:
         x = x + params["types"][batch.types]
     x = Norm(t.width, t.epsilon).apply({"params": params["norm"]}, x)
-    return dropped(x, t.dropout, key)
+    return dropped(x, t.dropout, keys)
 
 
 def apply(
@@ -101,16 +105,16 @@ def apply(
     *,
     head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
     frozen: int = 0,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """h: contextual vectors of all tokens; see transformer.apply for the arguments."""
-    first, rest = (None, None) if key is None else jax.random.split(key)
-    x = embed(params, config, batch, first)
+    keys = None if key is None else row_keys(key, len(batch.ids))
+    x = embed(params, config, batch, fold(keys, _EMBEDDING))
     bias = distance_bias(params["distances"], batch.ids.shape[1]) if config.buckets else None
     return transformer.apply(
         params["transformer"], config.stack, x, batch.segments,
-        bias=bias, head_mask=head_mask, frozen=frozen, key=rest, outputs=outputs,
+        bias=bias, head_mask=head_mask, frozen=frozen, key=fold(keys, _LAYERS), outputs=outputs,
     )
 
 

@@ -21,11 +21,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import transformer
-from embeddings.models.layers import dropped, scores
+from embeddings.models.dropout import Keys, dropped, fold, row_keys
+from embeddings.models.layers import scores
 from embeddings.models.transformer import Output
 
 Params = Any
 """{"words": [V, D], "positions": [rows, D], "transformer"}."""
+
+_EMBEDDING, _LAYERS = 0, 1
+"""Where something is dropped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +80,16 @@ def apply(
     *,
     head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
     frozen: int = 0,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """h: contextual vectors of all tokens; see transformer.apply for the arguments."""
-    first, rest = (None, None) if key is None else jax.random.split(key)
-    x = dropped(params["words"][batch.ids] + params["positions"][batch.positions], config.stack.dropout, first)
+    keys = None if key is None else row_keys(key, len(batch.ids))
+    x = params["words"][batch.ids] + params["positions"][batch.positions]
+    x = dropped(x, config.stack.dropout, fold(keys, _EMBEDDING))
     return transformer.apply(
         params["transformer"], config.stack, x, batch.segments,
-        head_mask=head_mask, frozen=frozen, key=rest, outputs=outputs,
+        head_mask=head_mask, frozen=frozen, key=fold(keys, _LAYERS), outputs=outputs,
     )
 
 

@@ -25,9 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from embeddings.models.attention import Implementation, attention
+from embeddings.models.dropout import Keys, dropped
 
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -110,15 +111,15 @@ class Attention(nn.Module):
         segments: Int[Array, "B T"],
         memory: Float[Array, "B S D"] | None = None,
         memory_segments: Int[Array, "B S"] | None = None,
-        bias: Float[Array, "#B H T S"] | None = None,
-        deterministic: bool = True,
+        bias: Float[Array, "H T S"] | None = None,
+        keys: Keys | None = None,
         weights: bool = False,
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"] | None]:
         """z of every head, and the attention weights if asked for. `memory` is looked at; without it, x itself."""
         q = self.query(x) * (1 / math.sqrt(self.head_width))
         memory = x if memory is None else memory
         seen = segments if memory_segments is None else memory_segments
-        drop = None if deterministic or not self.dropout else (self.make_rng("dropout"), self.dropout)
+        drop = None if keys is None or not self.dropout else (keys, self.dropout)
         return attention(
             q, self.key(memory), self.value(memory), segments, seen,
             bias=bias, causal=self.causal, dropout=drop, weights=weights, implementation=self.implementation,
@@ -147,18 +148,10 @@ class FeedForward(nn.Module):
         """W_1 and W_2."""
         self.input = Linear((self.width,), (self.inner,), self.deviation, self.dtype)
         self.output = Linear((self.inner,), (self.width,), self.deviation, self.dtype)
-        self.drop = nn.Dropout(self.dropout)
 
-    def __call__(self, x: Float[Array, "B T D"], deterministic: bool = True) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], keys: Keys | None = None) -> Float[Array, "B T D"]:
         """FFN(x)."""
-        return self.output(self.drop(ACTIVATIONS[self.activation](self.input(x)), deterministic))
-
-
-def dropped(x: Float[Array, "..."], rate: float, key: PRNGKeyArray | None) -> Float[Array, "..."]:
-    """x with a share of its numbers set to 0 and the others scaled up; as it is where there is no key."""
-    if key is None or not rate:
-        return x
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0.0)
+        return self.output(dropped(ACTIVATIONS[self.activation](self.input(x)), self.dropout, keys))
 
 
 def scores(states: Float[Array, "P D"], words: Float[Array, "V D"], dtype: Any) -> Float[Array, "P V"]:
@@ -190,8 +183,8 @@ def distance_buckets(ahead: Int[np.ndarray, "n"], buckets: int = 32, furthest: i
     return np.where(ahead > 0, half, 0) + np.where(distance < single, distance, far)
 
 
-def distance_bias(table: Float[Array, "buckets H"], T: int, furthest: int = 128) -> Float[Array, "1 H T T"]:
+def distance_bias(table: Float[Array, "buckets H"], T: int, furthest: int = 128) -> Float[Array, "H T T"]:
     """What each head adds to the score of query t and key s, by the bucket of s - t."""
     by_offset = table[distance_buckets(np.arange(-T + 1, T), len(table), furthest)]
     place = np.arange(T)
-    return jnp.transpose(by_offset[place[None, :] - place[:, None] + T - 1], (2, 0, 1))[None]
+    return jnp.transpose(by_offset[place[None, :] - place[:, None] + T - 1], (2, 0, 1))

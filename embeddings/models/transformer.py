@@ -19,12 +19,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.models.attention import Implementation
+from embeddings.models.dropout import Keys, dropped, fold, row_keys
 from embeddings.models.layers import Activation, Attention, FeedForward, Norm
 
 Params = Any
 """{"layers": stacked parameters of Block or a tuple of them, "norm": of the last norm where there is one}."""
 STATES, ATTENTION = "states", "attention"
 """What `apply` gives back only when asked."""
+_WEIGHTS, _ATTENTION, _CROSS_WEIGHTS, _CROSS, _INNER, _FEED_FORWARD = range(6)
+"""Places in a layer where something is dropped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,19 +115,18 @@ class Block(nn.Module):
             self.cross_norm = Norm(c.width, c.epsilon)
         self.feed_forward = FeedForward(c.width, c.feed_forward, c.activation, c.inner_dropout, **shared)
         self.feed_forward_norm = Norm(c.width, c.epsilon)
-        self.drop = nn.Dropout(c.dropout)
 
     def heads(
         self,
         x: Float[Array, "B T D"],
         segments: Int[Array, "B T"],
-        bias: Float[Array, "#B H T T"] | None = None,
-        deterministic: bool = True,
+        bias: Float[Array, "H T T"] | None = None,
+        keys: Keys | None = None,
         weights: bool = False,
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T T"] | None]:
         """What each head of the (self-)attention gives, and its weights if asked for."""
         x = self.attention_norm(x) if self.config.norm == "pre" else x
-        return self.attention.heads(x, segments, bias=bias, deterministic=deterministic, weights=weights)
+        return self.attention.heads(x, segments, bias=bias, keys=fold(keys, _WEIGHTS), weights=weights)
 
     def finish(
         self,
@@ -132,35 +134,36 @@ class Block(nn.Module):
         z: Float[Array, "B T H K"],
         head_mask: Float[Array, "H"] | None = None,
         memory: tuple[Array, Array, Array] | None = None,
-        deterministic: bool = True,
+        keys: Keys | None = None,
     ) -> Float[Array, "B T D"]:
         """The layer's output, from its input and its heads; `memory` is (states, their segments, segments of x)."""
-        x = self._added(x, self.attention.merge(z, head_mask), self.attention_norm, deterministic)
+        x = self._added(x, self.attention.merge(z, head_mask), self.attention_norm, fold(keys, _ATTENTION))
         if memory is not None:
             states, seen, segments = memory
             q = self.cross_norm(x) if self.config.norm == "pre" else x
-            z, _ = self.cross.heads(q, segments, states, seen, deterministic=deterministic)
-            x = self._added(x, self.cross.merge(z), self.cross_norm, deterministic)
+            z, _ = self.cross.heads(q, segments, states, seen, keys=fold(keys, _CROSS_WEIGHTS))
+            x = self._added(x, self.cross.merge(z), self.cross_norm, fold(keys, _CROSS))
         y = self.feed_forward_norm(x) if self.config.norm == "pre" else x
-        return self._added(x, self.feed_forward(y, deterministic), self.feed_forward_norm, deterministic)
+        y = self.feed_forward(y, fold(keys, _INNER))
+        return self._added(x, y, self.feed_forward_norm, fold(keys, _FEED_FORWARD))
 
-    def _added(self, x: Array, y: Array, norm: Norm, deterministic: bool) -> Array:
-        total = x + self.drop(y.astype(jnp.float32), deterministic)
+    def _added(self, x: Array, y: Array, norm: Norm, keys: Keys | None) -> Array:
+        total = x + dropped(y.astype(jnp.float32), self.config.dropout, keys)
         return norm(total) if self.config.norm == "post" else total
 
     def __call__(
         self,
         x: Float[Array, "B T D"],
         segments: Int[Array, "B T"],
-        bias: Float[Array, "#B H T T"] | None = None,
+        bias: Float[Array, "H T T"] | None = None,
         head_mask: Float[Array, "H"] | None = None,
         memory: tuple[Array, Array, Array] | None = None,
-        deterministic: bool = True,
+        keys: Keys | None = None,
         weights: bool = False,
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B H T T"] | None]:
         """The layer's output, and its attention weights if asked for."""
-        z, a = self.heads(x, segments, bias, deterministic, weights)
-        return self.finish(x, z, head_mask, memory, deterministic), a
+        z, a = self.heads(x, segments, bias, keys, weights)
+        return self.finish(x, z, head_mask, memory, keys), a
 
 
 def block(config: Config, layer: int = 0) -> Block:
@@ -190,11 +193,11 @@ def apply(
     x: Float[Array, "B T D"],
     segments: Int[Array, "B T"],
     *,
-    bias: Float[Array, "#B H T T"] | None = None,
+    bias: Float[Array, "H T T"] | None = None,
     head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
     memory: tuple[Float[Array, "B S D"], Int[Array, "B S"]] | None = None,
     frozen: int = 0,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """The output of the last layer.
@@ -208,19 +211,18 @@ def apply(
         head_mask: of each layer's heads; a tuple where layers have unequal numbers of them.
         memory: states of an encoder and their segments, for a decoder that looks at them.
         frozen: no gradient flows into this many layers from below, nor further down.
-        key: of dropout; None drops nothing.
+        key: of dropout, or one for each row; None drops nothing.
         outputs: of "states" and "attention", what is also given back.
     """
-    asked, deterministic = frozenset(outputs), key is None
+    asked = frozenset(outputs)
     behind = (*memory, segments) if memory is not None else None
-    keys = jax.random.split(jax.random.key(0) if key is None else key, config.layers)
+    keys = None if key is None else row_keys(key, len(x))
 
     def layer(x: Array, given: tuple, number: int = 0) -> tuple[Array, tuple]:
-        weights, mask, dropout, kept = given
-        of_heads = bias if bias is None or kept is None else bias[:, kept]
+        weights, mask, place, kept = given
+        of_heads = bias if bias is None or kept is None else bias[kept]
         y, a = block(config, number).apply(
-            {"params": weights}, x, segments, of_heads, mask, behind, deterministic, ATTENTION in asked,
-            rngs=None if deterministic else {"dropout": dropout},
+            {"params": weights}, x, segments, of_heads, mask, behind, fold(keys, place), ATTENTION in asked
         )
         return y, (y if STATES in asked else None, a)
 
@@ -232,7 +234,7 @@ def apply(
         if config.equal:
             body = jax.checkpoint(layer) if config.remat else layer
             given = (jax.tree.map(lambda p, a=first, b=last: p[a:b], layers),
-                     None if head_mask is None else head_mask[first:last], keys[first:last],
+                     None if head_mask is None else head_mask[first:last], jnp.arange(first, last),
                      jnp.array(config.kept[first:last]) if config.kept else None)
             x, some = jax.lax.scan(body, x, given)
             kept.append(some)
@@ -240,7 +242,7 @@ def apply(
             for n in range(first, last):
                 body = jax.checkpoint(layer, static_argnums=2) if config.remat else layer
                 mask = None if head_mask is None else head_mask[n]
-                x, some = body(x, (layers[n], mask, keys[n], jnp.array(config.kept[n], jnp.int32)), n)
+                x, some = body(x, (layers[n], mask, n, jnp.array(config.kept[n], jnp.int32)), n)
                 kept.append(jax.tree.map(lambda a: a[None], some))
         if last == frozen:
             x = jax.lax.stop_gradient(x)

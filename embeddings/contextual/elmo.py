@@ -1,159 +1,175 @@
-"""ELMo at work: texts in, vectors of their words in context out, or one vector a text.
+"""ELMo in use: vectors of words in context, or of whole texts.
 
-Sentences are sorted by length and read in calls of about PLACES places, so that few shapes are compiled and little is
-padding; every sentence has the vectors it would have alone. Words are made of their characters once for all sentences
-that are read together, and words that are known beforehand not at all.
+Sentences are sorted by length and read in calls of few shapes; every sentence has the vectors it would have alone.
+Words are made of their characters once for all sentences that are read together, and words known beforehand not at all.
 
-Shapes: n texts, T words of a text, L1 layers, the words' own one among them, D width of one direction, D2 = 2 D, B
-sentences of a call.
+Shapes: n texts, N words of a text, L1 layers, the words' own vectors among them, D width of one direction, D2 = 2 D, B
+sentences of a call, T words of a sentence in it.
 """
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
+from embeddings.contextual.pooling import POOLINGS, Pooling, pooled
+from embeddings.contextual.sentences import Sentence, calls, offsets, pieces, power
+from embeddings.contextual.texts import check
 from embeddings.formats import elmo as files
 from embeddings.models import character_cnn, elmo
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.characters import BEGIN, END, Characters
 from embeddings.tokenizers.words import Words
 
-PLACES = 2048
-"""Words of a call, padding included."""
-LONGEST = 1022
-"""Words of a sentence; of what is longer, each LONGEST words are a sentence of their own."""
 TOGETHER = 1024
 """Sentences whose words are made together: bounds the memory for all but the result."""
-
 AT_ONCE = 256
 """Words made of their characters in a call, at most."""
 
-Text = str | Sequence
-"""A string, or its words."""
-Layer = int | Literal["mix"]
-Pooling = Literal["mean", "max"]
+Layer = int | Literal["all"] | None
+"""0 for the words' own vectors, L or -1 for the last layer; None for the mixture."""
 
 
-class Tokens(NamedTuple):
-    """The words of a text in context."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class WordsInContext:
+    """The words of a text and what the model makes of them."""
 
-    words: tuple[str, ...]
-    offsets: Int[np.ndarray, "T 2"] | None
-    """First character of each word, and the one after its last; None where the text came as words."""
-    vectors: Float[np.ndarray, "T D2"]
-    """Of the layer asked for."""
-    states: Float[np.ndarray, "L1 T D2"]
-    """Of all layers: the words' own, then what comes out of each."""
+    tokens: tuple[str, ...]
+    offsets: Int[np.ndarray, "N 2"]
+    """First character of each word in the text and the one after its last."""
+    vectors: Float[np.ndarray, "N D2"] | Float[np.ndarray, "L1 N D2"]
+    """Of one layer or their mixture, or of all layers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Elmo:
     """A bidirectional language model, used for the vectors of words in context.
 
-    Texts are strings, which the tokenizer cuts, or lists of words, which are taken as they are: the published models
-    have read punctuation as words of its own. Raises Problem that names a text which is neither, or has no words.
+    The published models have read punctuation as words of its own: a text that is cut so already, with blanks between
+    all words, is read as it is by Words("whitespace", lower=False).
     """
 
     config: elmo.Config
     params: elmo.Params
-    """On the devices."""
     tokenizer: Words = Words(lower=False)
+    """How a text becomes words."""
     mixture: elmo.Mix | None = None
-    """How layers are mixed; where there is none, all count the same."""
+    """How layers are mixed; without it, all count the same."""
+    devices: tuple[Any, ...] = ()
+    """Where it runs, the sentences of a call split over them; empty takes all of this process."""
     known: dict[str, int] = dataclasses.field(default_factory=dict)
     """Words that are known beforehand, and their rows of `table`."""
     table: Float[np.ndarray, "known D"] | None = None
 
+    @functools.cached_property
+    def mesh(self) -> Mesh:
+        """The devices in a row."""
+        return Mesh(np.array(self.devices or jax.local_devices()), ("data",))
+
+    @functools.cached_property
+    def placed(self) -> tuple[elmo.Params, elmo.Mix]:
+        """The parameters and the mixture on the devices."""
+        mixture = self.mixture or elmo.Mix(jnp.zeros(self.config.layers + 1), jnp.ones(()))
+        return jax.device_put((self.params, mixture), NamedSharding(self.mesh, P()))
+
     def knowing(self, words: Iterable[str]) -> "Elmo":
-        """The same model with the vectors of these words made beforehand; it gives the same results, earlier."""
+        """The same model with the vectors of these words made beforehand: the same results, earlier."""
         known = {word: row for row, word in enumerate(dict.fromkeys(words))}
         return dataclasses.replace(self, known=known, table=self._made(list(known)))
 
     def encode(
-        self, texts: Text, layer: Layer = "mix", pooling: Pooling = "mean"
-    ) -> Float[np.ndarray, "n D2"]:
-        """One row a text (a single string is one text): the mean or the maximum of the vectors of its words.
+        self,
+        texts: str | Sequence[str],
+        *,
+        layer: int | None = None,
+        pooling: Pooling = "mean",
+        normalize: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Float[np.ndarray, "n E"]:
+        """One row a text (a single string is one text), float32.
 
-        `layer` is a number, 0 for the words' own vectors, -1 for the last layer, or "mix".
+        Args:
+            texts: of any length; one of more than sentences.LONGEST words is the mean of its parts by their words.
+            layer: whose vectors are pooled; None for the mixture.
+            pooling: how words become a text, see pooling.py.
+            normalize: whether vectors are scaled to length 1.
+            truncate_dim: how many of a vector's first numbers are kept, before it is scaled.
+
+        Raises Problem for what is not a string or has no words, UsageProblem for a layer or pooling that is not there.
         """
         self._check(layer)
-        pieces, starts = _pieces([self._words(text, at) for at, text in enumerate(_several(texts))])
+        if pooling not in POOLINGS:
+            raise UsageProblem(f"pooling {pooling!r}: choose from {', '.join(POOLINGS)}")
+        parts, starts = pieces(self._sentences([texts] if isinstance(texts, str) else texts))
+        found = list(self._read(parts, functools.partial(_pooled, layer=layer, pooling=pooling)))
+        vectors = np.array(found, np.float32).reshape(len(parts), 2 * self.config.width)
+        if len(parts) > len(starts):
+            weights = np.array([len(part) for part in parts], np.float32)[:, None]
+            vectors = np.add.reduceat(vectors * weights, starts) / np.add.reduceat(weights, starts)
+        vectors = vectors[:, :truncate_dim]
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12) if normalize else vectors
 
-        def call(words: Array, segments: Array) -> Array:
-            return _pooled(self.params["lstm"], self.config, words, segments, self._mix, layer, pooling)
-
-        vectors = np.array(list(self._read(pieces, call))).reshape(len(pieces), 2 * self.config.width)
-        if pooling == "max":
-            return np.maximum.reduceat(vectors, starts) if len(starts) else vectors
-        lengths = np.array([len(piece) for piece in pieces], np.float32)[:, None]
-        sums, weights = (np.add.reduceat(a, starts) if len(starts) else a for a in (vectors * lengths, lengths))
-        return sums / weights
-
-    def states(self, texts: Text) -> Iterator[Float[np.ndarray, "L1 T D2"]]:
-        """All layers of each text: its words' own vectors, twice side by side, then the outputs of each layer."""
-        pieces, starts = _pieces([self._words(text, at) for at, text in enumerate(_several(texts))])
-
-        def call(words: Array, segments: Array) -> Array:
-            return _states(self.params["lstm"], self.config, words, segments)
-
-        found = self._read(pieces, call)
-        for count in np.diff([*starts, len(pieces)]):
-            parts = [next(found) for _ in range(count)]
-            yield parts[0] if count == 1 else np.concatenate(parts, axis=1)
-
-    def tokens(self, text: Text, layer: Layer = "mix") -> Tokens:
-        """The words of a text, where they stand in it, and their vectors."""
+    def tokens(self, text: str | Sequence[str], *, layer: Layer = None) -> WordsInContext | list[WordsInContext]:
+        """The words of a text, or of each of several, and their vectors; layer="all" gives those of all layers."""
         self._check(layer)
-        words = self._words(text, 0)
-        offsets = _offsets(text, dataclasses.replace(self.tokenizer, lower=False)) if isinstance(text, str) else None
-        states = next(self.states([words]))
-        return Tokens(tuple(words), offsets, np.asarray(_chosen(jnp.asarray(states), self._mix, layer)), states)
+        texts = [text] if isinstance(text, str) else text
+        found = []
+        sentences = self._sentences(texts)
+        for one, words, vectors in zip(texts, sentences, self.states(sentences, layer), strict=True):
+            found.append(WordsInContext(tuple(words), offsets(one, self.tokenizer), vectors))
+        return found[0] if isinstance(text, str) else found
 
-    @property
-    def _mix(self) -> elmo.Mix:
-        return self.mixture or elmo.Mix(jnp.zeros(self.config.layers + 1), jnp.ones(()))
+    def states(
+        self, sentences: Sequence[Sentence], layer: Layer = "all"
+    ) -> Iterator[Float[np.ndarray, "N D2"] | Float[np.ndarray, "L1 N D2"]]:
+        """The vectors of the words of each sentence, which is given as its words."""
+        parts, starts = pieces(sentences)
+        found = self._read(parts, functools.partial(_states, layer=layer))
+        for count in np.diff([*starts, len(parts)]):
+            own = [next(found) for _ in range(count)]
+            yield own[0] if count == 1 else np.concatenate(own, axis=-2)
 
     def _check(self, layer: Layer) -> None:
         L = self.config.layers
-        if layer != "mix" and not -L - 1 <= layer <= L:
-            raise Problem(f"layer {layer}: there are layers 0 to {L}, of which 0 is the words' own vectors")
+        if layer not in (None, "all") and not -L - 1 <= layer <= L:
+            raise UsageProblem(f"layer {layer}: choose from 0 (the words' own vectors) to {L}")
 
-    def _words(self, text: object, at: int) -> list[str]:
-        whole = isinstance(text, str)
-        if not whole and (not isinstance(text, Sequence) or not all(isinstance(word, str) for word in text)):
-            raise Problem(f"text {at} is a {type(text).__name__}, not a string or a list of words: {text!r:.80}")
-        words = self.tokenizer.split(text) if whole else list(text)
-        if not words:
-            raise Problem(f"text {at} has no words: leave it out: {text!r:.80}")
-        return words
+    def _sentences(self, texts: Sequence) -> list[list[str]]:
+        check(texts)
+        sentences = [self.tokenizer.split(text) for text in texts]
+        for number, words in enumerate(sentences):
+            if not words:
+                raise Problem(f"text {number} (from 0) has no words: leave it out: {texts[number]!r:.40}")
+        return sentences
 
-    def _read(
-        self, sentences: list[list[str]], call: Callable[[Array, Array], Array]
-    ) -> Iterator[Float[np.ndarray, "..."]]:
-        """What a call gives for each sentence, in order; where it goes by word, for the words of the sentence."""
+    def _read(self, sentences: Sequence[Sentence], call: Callable[..., Array]) -> Iterator[Float[np.ndarray, "..."]]:
+        """What `call` makes of each sentence, in order: a vector, or vectors of its words, `[..., N, D2]`."""
+        (params, mixture), rows = self.placed, NamedSharding(self.mesh, P("data"))
         for first in range(0, len(sentences), TOGETHER):
             group = sentences[first : first + TOGETHER]
-            rows, table = self._own_vectors(group)
-            running = []
-            for members, shape in _calls([len(words) + 2 for words in group]):
-                ids = np.zeros(shape, np.int32)  # row 0 is for no word
+            numbers, table = self._own_vectors(group)
+            running: list[tuple[list[int], Array]] = []
+            for members, shape in calls([len(words) + 2 for words in group], self.mesh.size):
+                ids = np.zeros(shape, np.int32)  # row 0 of the table is of no word
                 for row, member in enumerate(members):
-                    own = [rows[word] for word in (BEGIN, *group[member], END)]
+                    own = [numbers[word] for word in (BEGIN, *group[member], END)]
                     ids[row, : len(own)] = own
-                running.append((members, call(jnp.asarray(table[ids]), jnp.asarray(ids > 0, jnp.int32))))
+                words, segments = jax.device_put((table[ids], np.minimum(ids, 1)), rows)
+                running.append((members, call(params["lstm"], self.config, mixture, words, segments)))
             found: list[Any] = [None] * len(group)
-            for members, out in running:
-                for member, one in zip(members, np.asarray(out, np.float32), strict=False):  # rows of padding follow
-                    found[member] = one if one.ndim == 1 else one[:, 1 : len(group[member]) + 1].copy()
+            for members, made in running:
+                for member, one in zip(members, np.asarray(made, np.float32), strict=False):  # rows of padding follow
+                    found[member] = one if one.ndim == 1 else one[..., 1 : len(group[member]) + 1, :].copy()
             yield from found
 
-    def _own_vectors(self, sentences: list[list[str]]) -> tuple[dict[str, int], Float[np.ndarray, "words D"]]:
+    def _own_vectors(self, sentences: Sequence[Sentence]) -> tuple[dict[str, int], Float[np.ndarray, "words D"]]:
         """A row a different word, beginning and end of a sentence too, and the table; its row 0 is of no word."""
         words = dict.fromkeys(word for words in sentences for word in (BEGIN, *words, END))
         new = [word for word in words if word not in self.known]
@@ -170,59 +186,17 @@ class Elmo:
         made = []
         for first in range(0, len(words), AT_ONCE):
             some = spelt.ids(words[first : first + AT_ONCE])
-            padded = np.pad(some, ((0, _size(len(some)) - len(some)), (0, 0)))
-            made.append(np.asarray(_of_characters(self.params["characters"], self.config, padded))[: len(some)])
+            padded = np.pad(some, ((0, power(len(some)) - len(some)), (0, 0)))
+            made.append(np.asarray(_of_characters(self.placed[0]["characters"], self.config, padded))[: len(some)])
         return np.concatenate([np.zeros((0, self.config.width), self.config.dtype), *made])
 
 
-def load(folder: str | Path, words: Iterable[str] = ()) -> Elmo:
-    """The model of a folder that formats/elmo.py reads, with the vectors of some words made beforehand."""
-    config, params = files.read(Path(folder))
-    model, words = Elmo(config, jax.tree.map(jnp.asarray, params)), list(words)
-    return model.knowing(words) if words else model
-
-
-def _several(texts: Text) -> Sequence:
-    return [texts] if isinstance(texts, str) else texts
-
-
-def _pieces(sentences: list[list[str]]) -> tuple[list[list[str]], list[int]]:
-    """What is read as a sentence, and which piece is the first of each text."""
-    pieces, starts = [], []
-    for words in sentences:
-        starts.append(len(pieces))
-        pieces += [words[at : at + LONGEST] for at in range(0, len(words), LONGEST)]
-    return pieces, starts
-
-
-def _size(number: int, least: int = 1) -> int:
-    """The next power of two."""
-    return max(least, 1 << (number - 1).bit_length())
-
-
-def _calls(lengths: list[int]) -> Iterator[tuple[list[int], tuple[int, int]]]:
-    """Numbers of the sentences of each call, and its shape `(B, T)`; both sizes are powers of two."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    while order:
-        T = _size(lengths[order[0]], 16)
-        B = PLACES // T
-        members = [number for number in order[:B] if lengths[number] <= T]
-        yield members, (_size(len(members)), T)
-        order = order[len(members) :]
-
-
-def _offsets(text: str, tokenizer: Words) -> Int[np.ndarray, "T 2"]:
-    """Where each word stands. What stands between two words is in neither, so that a word is where it is found next."""
-    text, at, found = text.encode("utf-8", "replace").decode(), 0, []
-    for word in tokenizer.split(text):
-        first = text.index(word, at)
-        at = first + len(word)
-        found.append((first, at))
-    return np.array(found, np.int32).reshape(-1, 2)
-
-
-def _chosen(states: Float[Array, "L1 ..."], mixture: elmo.Mix, layer: Layer) -> Float[Array, "..."]:
-    return elmo.mix(mixture, states) if layer == "mix" else states[layer]
+def read(
+    folder: Path, dtype: Literal["float32", "bfloat16"] = "float32", devices: tuple[Any, ...] = ()
+) -> Elmo:
+    """The model of a folder. Raises Problem, one line, for what formats/elmo.py does not read."""
+    config, params = files.read(folder)
+    return Elmo(dataclasses.replace(config, dtype=dtype), params, devices=devices)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -230,26 +204,31 @@ def _of_characters(params: Any, config: elmo.Config, characters: Int[Array, "wor
     return character_cnn.apply(params, config.characters, characters[:, None], config.dtype)[:, 0]
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnames=("config", "layer"))
 def _states(
-    params: Any, config: elmo.Config, words: Float[Array, "B T D"], segments: Int[Array, "B T"]
-) -> Float[Array, "B L1 T D2"]:
-    return jnp.swapaxes(elmo.contextual(params, config, words, segments, outputs={elmo.STATES}).states, 0, 1)
+    params: Any,
+    config: elmo.Config,
+    mixture: elmo.Mix,
+    words: Float[Array, "B T D"],
+    segments: Int[Array, "B T"],
+    layer: Layer,
+) -> Float[Array, "B T D2"] | Float[Array, "B L1 T D2"]:
+    states = elmo.contextual(params, config, words, segments, outputs={elmo.STATES}).states
+    if layer == "all":
+        return jnp.swapaxes(states, 0, 1)
+    return elmo.mix(mixture, states) if layer is None else states[layer]
 
 
-@functools.partial(jax.jit, static_argnums=(1, 5, 6))
+@functools.partial(jax.jit, static_argnames=("config", "layer", "pooling"))
 def _pooled(
     params: Any,
     config: elmo.Config,
+    mixture: elmo.Mix,
     words: Float[Array, "B T D"],
     segments: Int[Array, "B T"],
-    mixture: elmo.Mix,
-    layer: Layer,
+    layer: int | None,
     pooling: Pooling,
 ) -> Float[Array, "B D2"]:
-    states = elmo.contextual(params, config, words, segments, outputs={elmo.STATES}).states
-    x = _chosen(states, mixture, layer).astype(jnp.float32)[:, 1:-1]
-    inside = (segments[:, 2:] > 0)[:, :, None]  # neither the beginning nor the end of a sentence
-    if pooling == "max":
-        return jnp.max(jnp.where(inside, x, -jnp.inf), axis=1)
-    return jnp.sum(jnp.where(inside, x, 0), axis=1) / jnp.maximum(jnp.sum(inside, axis=1), 1)
+    x = _states(params, config, mixture, words, segments, layer)[:, 1:-1]
+    place = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
+    return pooled(pooling, x, segments[:, 2:], place, 1)[:, 0]  # neither the beginning nor the end of a sentence counts

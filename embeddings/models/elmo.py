@@ -35,6 +35,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from embeddings.models import character_cnn
 from embeddings.models.character_cnn import product
+from embeddings.models.dropout import kept, row_keys, scaled
 
 Params = Any
 """{"characters": see character_cnn.py, "lstm": {"kernel": W [L, S, D, 4 M], "recurrent": U [L, S, D, 4 M],
@@ -165,18 +166,18 @@ def contextual(
     there, begins = read > 0, (read > 0) & (before > 0) & (before != read)
 
     def layer(x: Float[Array, "T S B D"], own: tuple) -> tuple[Float[Array, "T S B D"], tuple]:
-        number, lstm, carry, kept = own
-        x = _dropped(x, config.dropout, kept)
+        number, lstm, carry, keep = own
+        x = _dropped(x, config.dropout, keep)
         h, carry = _lstm(lstm, config, x, there, begins, carry)
         y = h + jnp.where(config.use_skip_connections & (number > 0), x, 0)
         return y, (y if STATES in outputs else None, carry)
 
     carry = start(config, len(words)) if carry is None else carry
     words = _both_ways(words)
-    kept = _kept(key, config, words.shape)
-    of_layers = jnp.arange(config.layers), params, carry, None if kept is None else kept[:-1]
+    keep = _kept(key, config, words.shape)
+    of_layers = jnp.arange(config.layers), params, carry, None if keep is None else keep[:-1]
     last, (states, carry) = jax.lax.scan(layer, words, of_layers)
-    last = _dropped(last, config.dropout, None if kept is None else kept[-1])
+    last = _dropped(last, config.dropout, None if keep is None else keep[-1])
     if states is not None:
         states = _side_by_side(jnp.concatenate([words[None], states]), segments)
     return Output(_side_by_side(last, segments), carry, states)
@@ -201,8 +202,8 @@ def _lstm(
         cell = _clipped(jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(j), config.cell_clip)
         out = (jax.nn.sigmoid(o) * jnp.tanh(cell)).astype(config.dtype)
         out = _clipped(product("sbm,smd->sbd", out, params["projection"]), config.proj_clip).astype(config.dtype)
-        kept = Carry(*(jnp.where(there[..., None], new, old) for new, old in ((out, carry.h), (cell, carry.c))))
-        return kept, kept.h
+        now = Carry(*(jnp.where(there[..., None], new, old) for new, old in ((out, carry.h), (cell, carry.c))))
+        return now, now.h
 
     carry, h = jax.lax.scan(step, carry, (z, there, begins))
     return h, carry
@@ -236,14 +237,13 @@ def _kept(key: PRNGKeyArray | None, config: Config, shape: tuple[int, ...]) -> B
         return None
     T, S, B, D = shape
     L1 = config.layers + 1
-    keys = key if key.ndim else jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(B))
     # Drawn along one axis: over several, JAX's bits take XLA many seconds to compile for a CPU.
-    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - config.dropout, (L1 * T * S * D,)))(keys)
-    return jnp.moveaxis(kept.reshape(B, L1, T, S, D), 0, 3)
+    keep = jax.vmap(lambda key: kept(key, config.dropout, (L1 * T * S * D,)))(row_keys(key, B))
+    return jnp.moveaxis(keep.reshape(B, L1, T, S, D), 0, 3)
 
 
-def _dropped(x: Array, rate: float, kept: Bool[Array, "..."] | None) -> Array:
-    return x if kept is None else jnp.where(kept, x / (1 - rate), 0)
+def _dropped(x: Array, rate: float, keep: Bool[Array, "..."] | None) -> Array:
+    return x if keep is None else scaled(x, keep, rate)
 
 
 def _both_ways(x: Array) -> Array:

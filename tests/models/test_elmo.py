@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from embeddings import experiment
 from embeddings.formats import elmo as files
 from embeddings.models import character_cnn, elmo
+from embeddings.models.dropout import row_keys
 from embeddings.tokenizers.characters import BEGIN, END, Characters
 from embeddings.training import mesh as meshes
 
@@ -258,6 +259,9 @@ def test_dropout_falls_on_each_layer_and_keeps_the_mean():
     assert abs(dropped.mean() - config.dropout) < 0.1
     kept = np.asarray(seen[0].states[-1])[there][~dropped]
     np.testing.assert_allclose(np.asarray(seen[0].hidden)[there][~dropped], kept / (1 - config.dropout), rtol=1e-6)
+    part = jax.tree.map(lambda a: a[1:3], batch)  # a row drops the same in another batch
+    alone = apply(params, config, part, key=row_keys(jax.random.key(0), 8)[1:3]).hidden
+    assert np.abs(alone - seen[0].hidden[1:3]).max() <= 1e-6
 
 
 def test_the_start_is_that_of_the_authors_program():

@@ -1,21 +1,18 @@
 """Texts packed into rows of few lengths, so that few programs are compiled and little is padding.
 
-Long texts open rows, the shortest that hold them; shorter ones fill what is left, each where it fits best (best-fit
-decreasing). Rows of one length are dealt to calls of a fixed number of tokens.
+Rows of one length are dealt to calls of a fixed number of tokens.
 
 Shapes: n texts, N tokens of all, B rows of a call, T tokens of a row, S texts of a row at most.
 """
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int32, Int64
 
+from embeddings.inputs.packing import pack, slots
 from embeddings.inputs.sequences import Tokens
-
-SHORTEST = 4
-"""Tokens of a row for each text that it may hold at most."""
 
 
 class Call(NamedTuple):
@@ -26,52 +23,6 @@ class Call(NamedTuple):
     """Segment of each token that counts where a text's tokens become one vector; 0 for those that do not."""
     texts: Int64[np.ndarray, "B S"]
     """Number of the text that is segment s + 1 of a row; -1 where there is none."""
-
-
-class Rows(NamedTuple):
-    """Where each text is."""
-
-    row: Int64[np.ndarray, "n"]
-    start: Int64[np.ndarray, "n"]
-    """Its first place in the row."""
-    slot: Int64[np.ndarray, "n"]
-    """Which of the row's texts it is, from 0."""
-    lengths: Int64[np.ndarray, "rows"]
-    """T of each row."""
-
-
-def pack(lengths: Int[np.ndarray, "n"], tiers: Sequence[int]) -> Rows:
-    """Puts texts of these lengths into rows, each of one of the lengths `tiers`, ascending; the last holds any text."""
-    n = len(lengths)
-    row, start, slot = (np.zeros(n, np.int64) for _ in range(3))
-    sizes: list[int] = []
-    texts: list[int] = []
-    with_space: list[list[int]] = [[] for _ in range(tiers[-1] + 1)]
-    filled = 0  # bit f is set where some row has f places left
-    for text in np.argsort(-np.asarray(lengths), kind="stable").tolist():
-        length = int(lengths[text])
-        fitting = filled >> length
-        if fitting:
-            space = length + (fitting & -fitting).bit_length() - 1
-            number = with_space[space].pop()
-            if not with_space[space]:
-                filled &= ~(1 << space)
-        else:
-            space, number = next(tier for tier in tiers if tier >= length), len(sizes)
-            sizes.append(space)
-            texts.append(0)
-        row[text], start[text], slot[text] = number, sizes[number] - space, texts[number]
-        texts[number] += 1
-        left = space - length
-        if left and texts[number] < slots(sizes[number]):
-            with_space[left].append(number)
-            filled |= 1 << left
-    return Rows(row, start, slot, np.array(sizes, np.int64))
-
-
-def slots(length: int) -> int:
-    """S of rows of a length."""
-    return max(1, length // SHORTEST)
 
 
 @dataclasses.dataclass(frozen=True)

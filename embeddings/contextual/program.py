@@ -16,9 +16,10 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from embeddings.contextual.packing import Call, Packer, slots
+from embeddings.contextual.packing import Call, Packer
 from embeddings.contextual.pooling import pooled
 from embeddings.contextual.texts import Reading
+from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
 
 AHEAD = 3

@@ -42,8 +42,8 @@ def calls(lengths: Sequence[int], devices: int) -> Iterator[tuple[list[int], tup
     while order:
         T = max(16, power(lengths[order[0]]))
         T = 3 * T // 4 if T > 16 and lengths[order[0]] <= 3 * T // 4 else T
-        B = devices * max(1, min(ABREAST, PLACES // T))
-        members = [number for number in order[:B] if lengths[number] <= T]
+        most = min(ABREAST, power(PLACES // T + 1) // 2)
+        members = [number for number in order[: devices * most] if lengths[number] <= T]
         yield members, (devices * power(-(-len(members) // devices)), T)
         order = order[len(members) :]
 

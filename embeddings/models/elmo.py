@@ -35,7 +35,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from embeddings.models import character_cnn
 from embeddings.models.character_cnn import product
-from embeddings.models.dropout import kept, row_keys, scaled
+from embeddings.models.dropout import Keys, kept, row_keys, scaled
 
 Params = Any
 """{"characters": see character_cnn.py, "lstm": {"kernel": W [L, S, D, 4 M], "recurrent": U [L, S, D, 4 M],
@@ -134,7 +134,7 @@ def apply(
     config: Config,
     batch: Batch,
     *,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """The vectors of a batch.
@@ -157,7 +157,7 @@ def contextual(
     segments: Int[Array, "B T"],
     carry: Carry | None = None,
     *,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """The layers above the words' own vectors; see `Batch` and `apply`."""
@@ -231,7 +231,9 @@ def _clipped(x: Array, limit: float | None) -> Array:
     return x if limit is None else jnp.clip(x, -limit, limit)
 
 
-def _kept(key: PRNGKeyArray | None, config: Config, shape: tuple[int, ...]) -> Bool[Array, "L1 T S B D"] | None:
+def _kept(
+    key: PRNGKeyArray | Keys | None, config: Config, shape: tuple[int, ...]
+) -> Bool[Array, "L1 T S B D"] | None:
     """What dropout leaves of the inputs of each layer and of the outputs of the last; `shape` is `[T, S, B, D]`."""
     if key is None or not config.dropout:
         return None

@@ -4,6 +4,7 @@ Two libraries do the work, `tokenizers` (tokenizer_json.py) and `sentencepiece` 
 them is the same for all: flat arrays of ids, special tokens put there by numpy, no limit to a text's length.
 """
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -128,10 +129,17 @@ class Pieces:
     def _ragged(self, texts: str | Sequence, what: str, offsets: bool) -> Ragged:
         return joined([self.engine.encode(portion, offsets) for portion in portions(texts, what)], offsets)
 
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of what it is saved as."""
+        whole = hashlib.sha256()
+        for name, content in sorted(self.engine.files().items()):
+            whole.update(name.encode() + (content.encode() if isinstance(content, str) else content))
+        return whole.hexdigest()
+
     def decode(self, ids: Sequence[int] | Int[np.ndarray, "N"], special: bool = False) -> str:
         """The text of these ids, with its special tokens if asked. Raises Problem for a number that is no id."""
-        ids = [int(id) for id in ids]
-        if bad := [id for id in ids if not 0 <= id < self.size]:
+        ids, known = [int(id) for id in ids], range(self.size)
+        if bad := [id for id in ids if id not in known]:
             raise Problem(f"{bad[0]} is no id of a tokenizer of {self.size:,} tokens")
         return self.engine.decode(ids, special)
 

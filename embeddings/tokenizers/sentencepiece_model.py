@@ -144,8 +144,8 @@ def _laid_out(model: bytes, processor: Any, file: Path, settings: Settings) -> t
     names = {"unk_token": own[processor.unk_id()], "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     tokens, pieces = own, range(len(own))
     if settings.kind == "t5":
-        count = settings.values.get("extra_ids", _SENTINELS)
-        sentinels = [f"<extra_id_{n}>" for n in reversed(range(count))]
+        count = settings.values.get("extra_ids")
+        sentinels = [f"<extra_id_{n}>" for n in reversed(range(_SENTINELS if count is None else count))]
         tokens, control = own + sentinels, control + sentinels
     elif settings.kind == "xlmroberta":
         if own[:3] != ["<unk>", "<s>", "</s>"]:

@@ -16,8 +16,12 @@ from embeddings.problems import Problem
 SPECIAL = ("pad_token", "unk_token", "bos_token", "cls_token", "eos_token", "sep_token", "mask_token")
 """Keys that name a special token."""
 _ATTRIBUTES = ("content", "lstrip", "rstrip", "single_word", "normalized", "special")
-_GENERIC = ("", "pretrained", "tokenizersbackend")
-"""Kinds that say nothing about how to read a vocabulary."""
+_GENERIC = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
+"""Classes that say nothing about how to read a vocabulary."""
+_CALLED = {bool: "true or false", int: "a whole number"}
+_TYPES = {"do_lower_case": bool, "strip_accents": bool, "tokenize_chinese_chars": bool, "add_prefix_space": bool,
+          "add_bos_token": bool, "extra_ids": int}
+"""What is used of tokenizer_config.json beside tokens; null says nothing."""
 
 Entry = Mapping[str, Any]
 """A token with what `tokenizers.AddedToken` may be told of it: `content`, and `lstrip`, `rstrip` and the others."""
@@ -29,8 +33,8 @@ class Settings:
 
     folder: Path
     kind: str = ""
-    """The tokenizer's class without `Tokenizer` and `Fast`, or the model's type, in small letters: bert, xlmroberta;
-    empty where neither is named, or one that fits any tokenizer."""
+    """The tokenizer's class without `Tokenizer` and `Fast`, or the model's type where none is named, in small letters:
+    bert, xlmroberta. Empty where neither is named, and for a class that fits any tokenizer."""
     special: Mapping[str, Entry] = dataclasses.field(default_factory=dict)
     """By their keys in SPECIAL; those that are named, no others."""
     added: Mapping[int, Entry] = dataclasses.field(default_factory=dict)
@@ -40,8 +44,12 @@ class Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Settings of a folder. Raises Problem for a file that can't be read, and for tokens that are none."""
+    """Settings of a folder. Raises Problem for a file that can't be read, and for tokens and values that are none."""
     values = read_object(folder / "tokenizer_config.json", missing={})
+    for key, kind in _TYPES.items():
+        if values.get(key) is not None and type(values[key]) is not kind:
+            raise Problem(f"{folder / 'tokenizer_config.json'}: {key} is {values[key]!r:.80}; {_CALLED[kind]} is "
+                          "expected")
     named = read_object(folder / "special_tokens_map.json", missing={})
     special = {}
     for key in SPECIAL:
@@ -52,11 +60,10 @@ def read_settings(folder: Path) -> Settings:
 
 
 def _kind(folder: Path, values: Mapping[str, Any]) -> str:
-    kind = str(values.get("tokenizer_class") or "").removesuffix("Fast").removesuffix("Tokenizer").lower()
-    if kind in _GENERIC:
-        model = read_object(folder / "config.json", missing={}).get("model_type")
-        kind = str(model or "").replace("-", "").replace("_", "").lower()
-    return kind
+    if named := values.get("tokenizer_class"):
+        return "" if named in _GENERIC else str(named).removesuffix("Fast").removesuffix("Tokenizer").lower()
+    model = read_object(folder / "config.json", missing={}).get("model_type")
+    return str(model or "").replace("-", "").replace("_", "").lower()
 
 
 def _added(folder: Path, values: Mapping[str, Any]) -> dict[int, Entry]:

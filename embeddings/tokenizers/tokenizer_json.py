@@ -132,8 +132,8 @@ def _override(tokenizer: Any, settings: Settings) -> None:
 
     if settings.kind in WORD_PIECES and isinstance(tokenizer.normalizer, normalizers.BertNormalizer):
         for key, attribute in _NORMALIZER.items():
-            if key in settings.values:
-                setattr(tokenizer.normalizer, attribute, settings.values[key])
+            if (value := settings.values.get(key)) is not None:
+                setattr(tokenizer.normalizer, attribute, value)
     prefix = settings.values.get("add_prefix_space")
     byte_level = isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel)
     if settings.kind in BYTE_PAIRS and prefix is not None and byte_level:

@@ -5,14 +5,14 @@
     sentencepiece_bpe   characters; a blank becomes ▁ before the word after it
     unigram             the same, cut into those pieces that are most probable together (Kudo 2018)
 
-The same lines in the same order give the same tokenizer, on any number of cores. The library `tokenizers` sees to that
-for BPE. In its WordPiece, ties go by the order in which characters were first seen inside a word, and that by hash
-tables: here all are there before. Its unigram model adds probabilities in any order: sentencepiece estimates that one,
-with a fixed number of threads, on text that `tokenizers` has normalised.
+The first two are estimated by the library `tokenizers`, the others by sentencepiece, on text that `tokenizers` has
+normalised; what comes out is a tokenizer.json in any case. The same lines in the same order give the same one, on any
+number of cores: sentencepiece has a fixed number of threads, and to WordPiece all characters are given before, or ties
+would go by the order in which its hash tables show them.
 """
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ def trained(
 
     Args:
         kind: see above.
-        lines: text, gone through twice; unigram holds it in memory.
+        lines: text, gone through twice; sentencepiece holds it in memory.
         size: V, special tokens included.
         lower: whether upper case is folded; wordpiece takes accents off too, as BERT does.
         template: None takes TEMPLATE's.
@@ -77,8 +77,9 @@ def _word_pieces(
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
     prepare_word_pieces(tokenizer, {"do_lower_case": lower})
-    alphabet, _ = _alphabet(lines, tokenizer.normalizer.normalize_str)
-    inside = [c for c in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{c}a")) == 1]
+    normal = tokenizer.normalizer.normalize_str
+    alphabet, _ = _alphabet(lines, normal)
+    inside = [c for c in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(normal(f"a{c}a"))) == 1]
     first = [*special, *alphabet, *(f"##{c}" for c in inside)]
     trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=first, limit_alphabet=0, show_progress=False)
     tokenizer.train_from_iterator(portions(lines, "line"), trainer)
@@ -103,34 +104,44 @@ def _byte_pairs(
     return tokenizer
 
 
-def _character_pairs(
-    lines: Iterable, size: int, lower: bool, special: list[str], unknown: str
-) -> "tokenizers.Tokenizer":
-    from tokenizers import Tokenizer, models, trainers
-
-    tokenizer = Tokenizer(models.BPE(unk_token=unknown, fuse_unk=True))
-    _prepare_sentences(tokenizer, lower)
-    alphabet = ["▁", *_alphabet(lines, tokenizer.normalizer.normalize_str)[0]]
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False,
-                                  initial_alphabet=alphabet, limit_alphabet=len(alphabet))
-    tokenizer.train_from_iterator(portions(lines, "line"), trainer)
-    return tokenizer
-
-
 def _unigram(lines: Iterable, size: int, lower: bool, special: list[str], unknown: str) -> "tokenizers.Tokenizer":
-    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
     from tokenizers import Tokenizer, models
 
     tokenizer = Tokenizer(models.Unigram())
     _prepare_sentences(tokenizer, lower)
-    normal = tokenizer.normalizer.normalize_str
+    pieces = _estimated("unigram", lines, size, special, tokenizer.normalizer.normalize_str)
+    tokenizer.model = models.Unigram([*((token, 0.0) for token in special), *pieces], special.index(unknown))
+    return tokenizer
+
+
+def _character_pairs(
+    lines: Iterable, size: int, lower: bool, special: list[str], unknown: str
+) -> "tokenizers.Tokenizer":
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.BPE())
+    _prepare_sentences(tokenizer, lower)
+    pieces = dict(_estimated("bpe", lines, size, special, tokenizer.normalizer.normalize_str))
+    cuts = ((piece[:at], piece[at:]) for piece in pieces for at in range(1, len(piece)))  # pieces stand as merged
+    merges = [(left, right) for left, right in cuts if left in pieces and right in pieces]
+    number = {token: id for id, token in enumerate([*special, *pieces])}
+    tokenizer.model = models.BPE(number, merges, unk_token=unknown, fuse_unk=True)
+    return tokenizer
+
+
+def _estimated(
+    model: str, lines: Iterable, size: int, special: list[str], normal: Callable[[str], str]
+) -> list[tuple[str, float]]:
+    """The pieces that sentencepiece finds in normalised lines, with their scores."""
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
     alphabet, share = _alphabet(lines, normal)
-    _check_room("unigram", size, len(special) + 1 + len(alphabet))
+    _check_room(f"sentencepiece {model}", size, len(special) + 1 + len(alphabet))
     held = io.BytesIO()
     SentencePieceTrainer.train(
         sentence_iterator=(normal(line) for portion in portions(lines, "line") for line in portion),
         model_writer=held,
-        model_type="unigram",
+        model_type=model,
         vocab_size=size - len(special) + 1,
         hard_vocab_limit=False,
         character_coverage=share,
@@ -141,10 +152,8 @@ def _unigram(lines: Iterable, size: int, lower: bool, special: list[str], unknow
         eos_id=-1,
         minloglevel=2,
     )
-    model = SentencePieceProcessor(model_proto=held.getvalue())
-    pieces = [(model.id_to_piece(id), model.get_score(id)) for id in range(1, model.get_piece_size())]  # 0 is unknown
-    tokenizer.model = models.Unigram([*((token, 0.0) for token in special), *pieces], special.index(unknown))
-    return tokenizer
+    found = SentencePieceProcessor(model_proto=held.getvalue())
+    return [(found.id_to_piece(id), found.get_score(id)) for id in range(1, found.get_piece_size())]  # 0 is unknown
 
 
 def _prepare_sentences(tokenizer: Any, lower: bool) -> None:
@@ -163,7 +172,7 @@ def _check_room(kind: str, size: int, needed: int) -> None:
                       f"needs {needed:,} at least")
 
 
-def _alphabet(lines: Iterable, normal: Any) -> tuple[list[str], float]:
+def _alphabet(lines: Iterable, normal: Callable[[str], str]) -> tuple[list[str], float]:
     """The most frequent characters of normalised text but for blanks, in the order of Unicode; their share of all.
 
     Raises Problem where there are none.

@@ -47,7 +47,8 @@ def read_word_pieces(file: Path, settings: Settings) -> tuple[Library, dict[str,
     kind = _kind(file, settings, WORD_PIECES, "mpnet" if "[CLS]" not in line and "<s>" in line else "bert")
     family = "mpnet" if kind == "mpnet" else "bert"
     special = _special(file, settings, family, line)
-    values = {"do_lower_case": not any(map(_has_capitals, line)), **settings.values}
+    lower = settings.values.get("do_lower_case")
+    values = settings.values | {"do_lower_case": not any(map(_has_capitals, line)) if lower is None else lower}
     tokenizer = Tokenizer(models.WordPiece(line, unk_token=special["unk_token"]["content"]))
     prepare_word_pieces(tokenizer, values)
     return _built(tokenizer, family, special, settings, file)
@@ -59,7 +60,7 @@ def prepare_word_pieces(tokenizer: "tokenizers.Tokenizer", values: Mapping[str, 
 
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=values.get("tokenize_chinese_chars", True),
+        handle_chinese_chars=values.get("tokenize_chinese_chars") is not False,
         strip_accents=values.get("strip_accents"),
         lowercase=values["do_lower_case"],
     )

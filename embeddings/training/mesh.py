@@ -2,7 +2,8 @@
 
 Axes: `data` splits a batch; `fsdp` splits a batch and parameters; `tensor` splits the width of a layer or a table.
 Word tables are split by width over fsdp and tensor together, so that each device holds some columns of every word and
-only partial scores, never tables, travel.
+only partial scores, never tables, travel. The classes of a softmax are split by rows instead, so that each device has
+the scores of some words, and only sums of their exponentials travel.
 """
 import fnmatch
 from collections.abc import Sequence
@@ -21,6 +22,14 @@ AXES = ("data", "fsdp", "tensor")
 PARAMETERS = {
     # Path of a leaf below the state, with `*` for any part of it, and how its axes are split; the first match holds.
     "*bias*": P(),
+    "*attention/output/kernel": P(None, "tensor", None, "fsdp"),  # [L, H, K, D]
+    "*attention/*/kernel": P(None, "fsdp", "tensor", None),  # [L, D, H, K]
+    "*cross/output/kernel": P(None, "tensor", None, "fsdp"),
+    "*cross/*/kernel": P(None, "fsdp", "tensor", None),
+    "*feed_forward/input/kernel": P(None, "fsdp", "tensor"),  # [L, D, F]
+    "*feed_forward/output/kernel": P(None, "tensor", "fsdp"),  # [L, F, D]
+    "*classes*": P(("fsdp", "tensor"), None),
+    "*narrow*": P(),
     "*word*": P(None, ("fsdp", "tensor")),
     "*context*": P(None, ("fsdp", "tensor")),
     "*input*": P(None, ("fsdp", "tensor")),
@@ -52,6 +61,8 @@ def specification(path: tuple, leaf: Any) -> P:
         return P()
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     found = next(spec for pattern, spec in PARAMETERS.items() if fnmatch.fnmatch(name, pattern))
+    if leaf.ndim < len(found):
+        return P()  # what an optimizer keeps by row or by column; layers that are not stacked
     # What splits an axis of the parameter splits the same, last, axis of an accumulator stacked beside it.
     return P(*(None,) * (leaf.ndim - len(found)), *found) if len(found) < leaf.ndim else found
 

@@ -109,6 +109,27 @@ def test_a_frame_that_begins_a_gpt2(tmp_path):
     assert Pieces.load(tmp_path).encode("ab ab", "ab").ids.tolist() == [5, 3, 4, 5, 3]
 
 
+@pytest.mark.parametrize(("kind", "inputs"), [
+    ("BertTokenizer", ["input_ids", "token_type_ids", "attention_mask"]),
+    ("DistilBertTokenizer", ["input_ids", "attention_mask"]),
+    ("MPNetTokenizer", ["input_ids", "attention_mask"]),
+])
+def test_what_a_saved_folder_says(kind, inputs, tmp_path):
+    """Which inputs the model takes, and what the folder that was read says of lengths; null says nothing."""
+    tokens = ["<s>", "<pad>", "</s>", "<mask>", *TOKENS]
+    put(tmp_path, vocab__txt=tokens, tokenizer_config__json={
+        "tokenizer_class": kind, "do_lower_case": None, "strip_accents": None, "model_max_length": 99, "auto_map": {}})
+    pieces = Pieces.load(tmp_path)
+    pieces.save(tmp_path / "saved")
+    said = json.loads((tmp_path / "saved/tokenizer_config.json").read_text())
+    names = json.loads((tmp_path / "saved/special_tokens_map.json").read_text())
+    assert said == {"model_input_names": inputs, "model_max_length": 99, "tokenizer_class": "PreTrainedTokenizerFast",
+                    **names}
+    assert names == pieces.names and names["cls_token"] in ("<s>", "[CLS]")
+    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == [
+        "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
+
+
 WORDS = {"vocab__txt": TOKENS}
 PAIRS = {"vocab__json": BYTES, "merges__txt": MERGES}
 CASES = {
@@ -135,6 +156,8 @@ CASES = {
                               "no token '<p>', which a file beside it names as pad_token"),
     "no token": ({**WORDS, "tokenizer_config__json": {"pad_token": 7}}, "pad_token is 7; a string is expected"),
     "no content": ({**WORDS, "tokenizer_config__json": {"pad_token": {"content": ""}}}, "pad_token is {'content': ''}"),
+    "no boolean": ({**WORDS, "tokenizer_config__json": {"do_lower_case": "yes"}}, "do_lower_case is 'yes'; true or"),
+    "no count": ({"spiece__model": b"", "tokenizer_config__json": {"extra_ids": 1.5}}, "extra_ids is 1.5; a whole"),
     "broken settings": ({**WORDS, "tokenizer_config__json": "{\n'a': 1}"}, "tokenizer_config.json, line 2, column 1"),
     "added elsewhere": ({**WORDS, "added_tokens__json": {"<new>": 12}}, "'<new>' as id 8, a file beside it as 12"),
     "moved": ({"tokenizer__json": tokenizer_json(), "tokenizer_config__json": {"added_tokens_decoder": {

@@ -11,6 +11,7 @@ p, K_f filter f, w characters wide, and * by elements:
 Shapes: B batch, T position, C characters of a word, E width of a character, F filters of all widths, D width.
 """
 import dataclasses
+import math
 from typing import Any, Literal
 
 import jax
@@ -56,10 +57,10 @@ def init(key: PRNGKeyArray, config: Config, width: int) -> Params:
     E, F, layers = config.width, config.outputs, config.highways
 
     def normal(inputs: int, *shape: int) -> Array:
-        return jax.random.normal(next(keys), shape) / inputs**0.5
+        return jax.random.normal(next(keys), flat(shape)).reshape(shape) / inputs**0.5
 
     def uniform(limit: float, *shape: int) -> Array:
-        return jax.random.uniform(next(keys), shape, minval=-limit, maxval=limit)
+        return jax.random.uniform(next(keys), flat(shape), minval=-limit, maxval=limit).reshape(shape)
 
     relu, filters = config.activation == "relu", {}
     for n, (w, number) in enumerate(config.filters):
@@ -91,6 +92,11 @@ def apply(params: Params, config: Config, characters: Int[Array, "B T C"], dtype
     y = jnp.swapaxes(jax.lax.map(jax.checkpoint(convolved), jnp.swapaxes(characters, 0, 1)), 0, 1)
     y, _ = jax.lax.scan(highway, y, (params["carry"], params["transform"]))
     return _linear(y, params["projection"]).astype(dtype)
+
+
+def flat(shape: tuple[int, ...]) -> tuple[int, int]:
+    """As many numbers along two axes: JAX's draws along more take XLA many seconds to compile for a CPU."""
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def product(equation: str, a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:

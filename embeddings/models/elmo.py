@@ -26,6 +26,7 @@ Shapes: B batch, T position, C characters of a word, D width of one direction, M
 D2 = 2 D, L1 = L + 1.
 """
 import dataclasses
+import math
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
@@ -34,7 +35,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from embeddings.models import character_cnn
-from embeddings.models.character_cnn import product
+from embeddings.models.character_cnn import flat, product
 from embeddings.models.dropout import Keys, kept, row_keys, scaled
 
 Params = Any
@@ -116,7 +117,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     gates, out = (6 / (2 * D + 4 * M)) ** 0.5, (6 / (M + D)) ** 0.5  # W above U are one matrix there
     shapes = (((*at, D, 4 * M), gates), ((*at, D, 4 * M), gates), ((*at, M, D), out))
     kernel, recurrent, projection = (
-        jax.random.uniform(k, shape, minval=-limit, maxval=limit)
+        jax.random.uniform(k, flat(shape), minval=-limit, maxval=limit).reshape(shape)
         for k, (shape, limit) in zip(keys[1:], shapes, strict=True)
     )
     lstm = {"kernel": kernel, "recurrent": recurrent, "bias": jnp.zeros((*at, 4 * M)), "projection": projection}
@@ -238,10 +239,9 @@ def _kept(
     if key is None or not config.dropout:
         return None
     T, S, B, D = shape
-    L1 = config.layers + 1
-    # Drawn along one axis: over several, JAX's bits take XLA many seconds to compile for a CPU.
-    keep = jax.vmap(lambda key: kept(key, config.dropout, (L1 * T * S * D,)))(row_keys(key, B))
-    return jnp.moveaxis(keep.reshape(B, L1, T, S, D), 0, 3)
+    of_row = config.layers + 1, T, S, D
+    keep = jax.vmap(lambda key: kept(key, config.dropout, (math.prod(of_row),)))(row_keys(key, B))  # see flat
+    return jnp.moveaxis(keep.reshape(B, *of_row), 0, 3)
 
 
 def _dropped(x: Array, rate: float, keep: Bool[Array, "..."] | None) -> Array:

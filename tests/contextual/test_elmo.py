@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embeddings import encoder
 from embeddings.contextual import elmo as contextual
 from embeddings.contextual import sentences
 from embeddings.contextual.elmo import Elmo
@@ -142,5 +143,9 @@ def test_a_folder_opens(tmp_path, model):
     files.write(tmp_path, CONFIG, model.params)
     exact = model.encode(TEXTS)
     assert np.abs(contextual.read(tmp_path, devices=model.devices).encode(TEXTS) - exact).max() <= 1e-6
+    loaded = encoder.load(tmp_path, tokenizer="whitespace")
+    assert loaded.tokenizer == Words("whitespace", lower=False) and loaded.config == CONFIG
+    with pytest.raises(UsageProblem, match="counts are for word vectors"):
+        encoder.load(tmp_path, counts="counts.txt")
     rough = contextual.read(tmp_path, "bfloat16", model.devices).encode(TEXTS)
     assert rough.dtype == np.float32 and 1e-4 < np.linalg.norm(rough - exact) / np.linalg.norm(exact) < 3e-2

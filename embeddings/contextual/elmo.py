@@ -118,9 +118,7 @@ class Elmo:
 
     def tokens(self, text: str | Sequence[str], *, layer: Layer = None) -> WordsInContext | list[WordsInContext]:
         """The words of a text, or of each of several, and their vectors; layer="all" gives those of all layers."""
-        self._check(layer)
-        texts = [text] if isinstance(text, str) else text
-        found = []
+        texts, found = [text] if isinstance(text, str) else text, []
         sentences = self._sentences(texts)
         for one, words, vectors in zip(texts, sentences, self.states(sentences, layer), strict=True):
             found.append(WordsInContext(tuple(words), offsets(one, self.tokenizer), vectors))
@@ -129,17 +127,19 @@ class Elmo:
     def states(
         self, sentences: Sequence[Sentence], layer: Layer = "all"
     ) -> Iterator[Float[np.ndarray, "N D2"] | Float[np.ndarray, "L1 N D2"]]:
-        """The vectors of the words of each sentence, which is given as its words."""
+        """The vectors of the words of each sentence, which is given as its words; `layer` is as in `tokens`."""
+        if layer != "all":
+            self._check(layer)
         parts, starts = pieces(sentences)
         found = self._read(parts, functools.partial(_states, layer=layer))
         for count in np.diff([*starts, len(parts)]):
             own = [next(found) for _ in range(count)]
             yield own[0] if count == 1 else np.concatenate(own, axis=-2)
 
-    def _check(self, layer: Layer) -> None:
+    def _check(self, layer: Any) -> None:
         L = self.config.layers
-        if layer not in (None, "all") and not -L - 1 <= layer <= L:
-            raise UsageProblem(f"layer {layer}: choose from 0 (the words' own vectors) to {L}")
+        if layer is not None and layer not in range(-L - 1, L + 1):
+            raise UsageProblem(f"layer {layer!r}: choose from 0 (the words' own vectors) to {L}")
 
     def _sentences(self, texts: Sequence) -> list[list[str]]:
         check(texts)

@@ -10,6 +10,7 @@ REQUIRED = [
     "numpy>=2.0",  # batches on the host
     "scipy>=1.13",  # distances and statistics; jax brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
+    "h5py>=3.10",  # ELMo's weights
     "jaxtyping>=0.3.2",  # shapes in signatures
     "safetensors>=0.5",  # weights of contextual models
     "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores

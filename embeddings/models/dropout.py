@@ -7,16 +7,16 @@ Shapes: B rows.
 """
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 _BITS = 16
 """Random bits a number: rates are multiples of 2^-16, at half the cost of 32."""
 
-Keys = PRNGKeyArray
+Keys = Key[Array, "_"]
 """A key for each row, `[B]`."""
 
 
-def row_keys(key: PRNGKeyArray, rows: int) -> Keys:
+def row_keys(key: PRNGKeyArray | Keys, rows: int) -> Keys:
     """The keys of rows 0 .. rows - 1; a key for each row already is as it was."""
     return key if key.ndim else jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
 

@@ -5,6 +5,8 @@ stands beside it: alone, in a chunk of the batch, or on another device.
 
 Shapes: B rows.
 """
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
@@ -28,7 +30,8 @@ def fold(keys: Keys | None, number: int | Array) -> Keys | None:
 
 def kept(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Bool[Array, "..."]:
     """What of one row is not dropped."""
-    return jax.random.bits(key, shape, jnp.uint16) >= round(rate * 2**_BITS)
+    # Drawn flat: over several axes XLA takes many times as long to compile (JAX 0.10, on a CPU).
+    return (jax.random.bits(key, (math.prod(shape),), jnp.uint16) >= round(rate * 2**_BITS)).reshape(shape)
 
 
 def scaled(x: Float[Array, "..."], keep: Bool[Array, "..."], rate: float) -> Float[Array, "..."]:

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from embeddings.corpus import writing
-from embeddings.corpus.shards import TokenShards
 from embeddings.inputs.packing import pack
+from embeddings.inputs.words import Tokens
 from embeddings.problems import Problem
 
 FORMAT = 1
@@ -32,12 +32,12 @@ class Rows(NamedTuple):
     """Tokens of a window."""
 
 
-def prepare(tokens: TokenShards, length: int, added: int, cache: Path) -> Rows:
-    """The rows of a corpus: `length` tokens each, `added` special ones for each window among them.
+def prepare(tokens: Tokens, name: str, length: int, added: int, cache: Path) -> Rows:
+    """The rows of a corpus called `name`: `length` tokens each, `added` special ones for each window among them.
 
     Raises Problem for a cache that cannot be written and for a damaged folder.
     """
-    described = {"format": FORMAT, "tokens": tokens.folder.name, "length": length, "added": added}
+    described = {"format": FORMAT, "tokens": name, "length": length, "added": added}
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache / f"rows-{key}"
     if not folder.exists():
@@ -50,7 +50,7 @@ def prepare(tokens: TokenShards, length: int, added: int, cache: Path) -> Rows:
         raise Problem(f"{folder}: damaged ({error}); delete this folder: it is made again") from None
 
 
-def _write(part: Path, tokens: TokenShards, length: int, added: int) -> None:
+def _write(part: Path, tokens: Tokens, length: int, added: int) -> None:
     rows, begins, lengths = [np.zeros(1, np.int64)], [], []
     start = last = 0
     while start < tokens.tokens:

@@ -62,7 +62,7 @@ def prepare(settings: Experiment, tokens: Any, pieces: Pieces, cache: Path) -> T
     if settings.architecture == "bert" and pieces.mask is None:
         raise Problem("the tokenizer has no mask token, which BERT is trained with: choose another --pieces.path")
     length = settings.model.length
-    index = rows.prepare(tokens, length, len(before) + len(after), cache)
+    index = rows.prepare(tokens, tokens.folder.name, length, len(before) + len(after), cache)
     mask = pieces.mask if settings.architecture == "bert" else None
     return Text(Rows(tokens, *index, length, before, after), pieces.size, mask, special)
 

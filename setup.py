@@ -3,7 +3,7 @@ import setuptools
 
 REQUIRED = [
     "jax>=0.10.2",  # every model, loss and training step
-    "flax>=0.12",  # its documentation is part of the embedded corpus; the contextual models to come are Linen modules
+    "flax>=0.12",  # the layers of contextual models are Linen modules
     "optax>=0.2.8",  # dense optimizers and their schedules
     "orbax-checkpoint>=0.12",  # sharded checkpoints that restore on another mesh
     "absl-py>=2.3",  # flags and flag files
@@ -11,6 +11,9 @@ REQUIRED = [
     "scipy>=1.13",  # distances and statistics; jax brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "jaxtyping>=0.3.2",  # shapes in signatures
+    "safetensors>=0.5",  # weights of contextual models
+    "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores
+    "sentencepiece>=0.2.2",  # .model files; estimates unigram vocabularies
 ]
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 TEST = [
@@ -23,6 +26,7 @@ TEST = [
 REFERENCE = [
     "gensim>=4.4",  # word2vec, its files, and the evaluations of word vectors
     "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
+    "transformers>=5",  # tokenizers, slow ones too; opens what is saved
 ]
 PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python

@@ -3,8 +3,8 @@
     python experiments/speed/peers.py '["gensim skipgram", "lines.txt", "out", 100, 1, 2, 0.05, 0]'
 
 The arguments are a program's name, a file of words in lines, where the vectors go (.npy), width, epochs, threads,
-learning rate and seed. Prints one JSON object: seconds until the vocabulary was ready (of GloVe: its counts), seconds of
-training, the words.
+learning rate and seed. Prints one JSON object: seconds until the vocabulary (of GloVe: its counts) was ready, seconds
+of training, the words.
 """
 import json
 import os

@@ -6,10 +6,11 @@
     python experiments/speed/plot_words.py words.jsonl words.svg
 
 Needs EMBEDDINGS_DATA; the row `glove` also the authors' programs (stanfordnlp/GloVe, `make`), whose folder the
-environment variable GLOVE names. All read the same words in the same lines, with two threads where a program has threads; ours is
-`embeddings.train` with the row's flag file. Seconds go from the tokenised corpus to vectors: counting and numbering the
-words, then training, each program's own. Our compiled step is found in the cache of compiled programs: a run that is
-not counted puts it there. Of a peer's learning rates the one with the better scores after an epoch counts.
+environment variable GLOVE names. All read the same words in the same lines, with two threads where a program has
+threads; ours is `embeddings.train` with the row's flag file. Seconds go from the tokenised corpus to vectors: counting
+and numbering the words (of GloVe, counting pairs), then training, each program's own. Our compiled step is found in the
+cache of compiled programs: a run that is not counted puts it there. Of a peer's learning rates the one with the better
+scores after an epoch counts.
 
 The composite score is the mean over Google's analogies, WordSim-353, SimLex-999 and MEN, each divided by the peer's
 mean over its seeds, so that the peer's is 1. Time to quality: seconds of our shortest run whose score, meaned over

@@ -277,6 +277,9 @@ class Train:
     """Passes over the corpus."""
     steps: Count = 0
     """Batches in all; 0 takes them from epochs."""
+    replicas: Positive = 1
+    """Copies of the word tables that cores of a processor train side by side, merged after every batch: faster, and not
+    the same training (training/replicas.py)."""
     batch: Positive = 65536
     """What a batch holds: raw words of the corpus; of GloVe counted pairs, of models of running text tokens, of models
     of sentences examples."""
@@ -428,6 +431,9 @@ class Experiment:
             self._validate_rows(self.model)
         if not self.text.field:
             raise UsageProblem("--text.field names no column to read")
+        if self.train.replicas > 1 and (not self.by_rows or self.processes.coordinator or self.mesh != Mesh()):
+            raise UsageProblem(f"--train.replicas={self.train.replicas} is for losses that update rows, in one process "
+                               "with no mesh: leave it out, or leave those out")
         if self.mesh.data == 0:
             raise UsageProblem("--mesh.data=0: a number of devices is needed, or -1 for all that are left")
         if self.processes.index >= self.processes.count:

@@ -47,7 +47,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     source = level.find(settings, place, screen)
     processes.join(settings.processes)
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
-    devices = mesh.make(settings.mesh)
+    devices = mesh.make(settings.mesh, jax.devices()[:1] if settings.train.replicas > 1 else None)
     os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)
@@ -163,4 +163,6 @@ def closing(settings: Experiment, trained: Trained) -> None:
 
 def units(settings: Experiment) -> str:
     """What progress is counted in."""
+    if settings.architecture == "glove":
+        return "pairs"
     return "tokens" if settings.contextual else "words"

@@ -24,8 +24,10 @@ def main(settings: Experiment, words: list[str]) -> None:
     if runs_rows_on_one_cpu_device(settings):
         # A row step is a chain of small operations: one thread runs it faster than two that wait for each other.
         # The batches are made by a thread that gets the other cores.
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
-        step_cores, batch_cores = cores[:1], cores[1:] or cores
+        replicas = settings.train.replicas
+        more = f" --xla_force_host_platform_device_count={replicas}" if replicas > 1 else ""
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false{more}"
+        step_cores, batch_cores = cores[:replicas], cores[replicas:] or cores
     else:
         step_cores, batch_cores = cores, cores
     cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")

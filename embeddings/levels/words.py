@@ -17,6 +17,7 @@ from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.training import architectures, processes, run_folder
 from embeddings.training import job as jobs
+from embeddings.training.replicas import side_by_side
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Prepared:
 
     def job(self, mesh: Mesh) -> jobs.Job:
         """What the loop runs, on a mesh."""
-        return architectures.of(self.settings).build(self.settings, self.material, mesh, self._initial())
+        job = architectures.of(self.settings).build(self.settings, self.material, mesh, self._initial())
+        return side_by_side(job, self.settings.train.replicas, self.settings.optimizer.name == "adagrad")
 
     def _initial(self) -> jobs.Initial | None:
         """The vectors that --start_from names, of the words in common. Raises Problem where none fits."""

@@ -1,14 +1,16 @@
-"""Word vectors beside gensim and fasttext: words a second, and the time until ours are as good as theirs.
+"""Word vectors beside gensim, fasttext and GloVe: words a second, and the time until ours are as good as theirs.
 
     pip install -e '.[peers]'
     python experiments/speed/words.py --output=words.jsonl
     python experiments/speed/words.py --rows=cbow --seeds=1 --peer_epochs=1
     python experiments/speed/plot_words.py words.jsonl words.svg
 
-Needs EMBEDDINGS_DATA. All read the same words in the same lines, with two threads where a program has threads; ours is
-`embeddings.train` with the row's flag file. Seconds go from the tokenised corpus to vectors: counting and numbering the
-words, then training, each program's own. Our compiled step is found in the cache of compiled programs: a run that is
-not counted puts it there. Of a peer's learning rates the one with the better scores after an epoch counts.
+Needs EMBEDDINGS_DATA; the row `glove` also the authors' programs (stanfordnlp/GloVe, `make`), whose folder the
+environment variable GLOVE names. All read the same words in the same lines, with two threads where a program has
+threads; ours is `embeddings.train` with the row's flag file. Seconds go from the tokenised corpus to vectors: counting
+and numbering the words (of GloVe, counting pairs), then training, each program's own. Our compiled step is found in the
+cache of compiled programs: a run that is not counted puts it there. Of a peer's learning rates the one with the better
+scores after an epoch counts.
 
 The composite score is the mean over Google's analogies, WordSim-353, SimLex-999 and MEN, each divided by the peer's
 mean over its seeds, so that the peer's is 1. Time to quality: seconds of our shortest run whose score, meaned over
@@ -59,14 +61,17 @@ class Row:
     """Learning rates of the peers."""
     epochs: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 4, 5)
     """Lengths of our runs."""
+    peer_epochs: tuple[int, ...] = ()
+    """Lengths of theirs; none takes --peer_epochs."""
 
 
 ROWS = {
     "skipgram": Row("word2vec/enwiki_skipgram.flags", ("gensim skipgram",), seeds=5),
     "cbow": Row("word2vec/enwiki_cbow.flags", ("gensim cbow",)),
     "fasttext": Row("fasttext/enwiki_fasttext.flags", ("gensim fasttext", "fasttext"), "fasttext"),
-    "hierarchical": Row("word2vec/enwiki_hierarchical.flags", ("gensim hierarchical",)),
+    "hierarchical": Row("word2vec/enwiki_skipgram_hierarchical.flags", ("gensim hierarchical",)),
     "skipgram_300": Row("word2vec/enwiki_skipgram.flags", ("gensim skipgram",), width=300),
+    "glove": Row("glove/enwiki_glove.flags", ("glove",), "glove", rates=(0.05,), epochs=(5, 10, 15), peer_epochs=(15,)),
 }
 
 
@@ -74,7 +79,7 @@ ROWS = {
 class Flags:
     """What is timed."""
 
-    rows: tuple[Literal["skipgram", "cbow", "fasttext", "hierarchical", "skipgram_300"], ...] = tuple(ROWS)
+    rows: tuple[Literal["skipgram", "cbow", "fasttext", "hierarchical", "skipgram_300", "glove"], ...] = tuple(ROWS)
     """Which models."""
     corpus: str = "enwiki-sample"
     """Which text, as in embeddings.train."""
@@ -96,6 +101,8 @@ class Trial:
     """Seconds from tokenised text to the first step: vocabulary, numbering."""
     trained: float
     """Seconds of training."""
+    items: int
+    """Words of the corpus that it trained on, of GloVe counted pairs; of each epoch anew."""
     memory: int
     """Peak resident bytes."""
     answered: np.ndarray
@@ -142,7 +149,8 @@ class Bench:
                  "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0"]
         _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], EMBEDDINGS_CACHE=str(cache))
         lines = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
-        return self.trial(lines[0]["preparing"], lines[-1]["seconds"], memory, encoder.load(run))
+        items = lines[-1]["words"]
+        return self.trial(lines[0]["preparing"], lines[-1]["seconds"], items, memory, encoder.load(run))
 
     def peer(self, name: str, row: Row, rate: float, epochs: int, seed: int) -> Trial:
         """A peer's run, in a process of its own."""
@@ -151,15 +159,16 @@ class Bench:
         said, memory = finished([sys.executable, str(HERE / "peers.py"), json.dumps(settings)])
         facts = json.loads(said.splitlines()[-1])
         vectors = encoder.WordVectors(tuple(facts["words"]), np.load(f"{out}.npy"))
-        return self.trial(facts["prepared"], facts["trained"], memory, vectors)
+        items = facts.get("pairs", self.words * epochs)
+        return self.trial(facts["prepared"], facts["trained"], items, memory, vectors)
 
-    def trial(self, prepared: float, trained: float, memory: int, vectors: encoder.WordVectors) -> Trial:
+    def trial(self, prepared: float, trained: float, items: int, memory: int, vectors: encoder.WordVectors) -> Trial:
         """The trial with its scores."""
         analogies, similarity = (task.run(vectors)[0] for task in self.tasks)
         found = {score.name: score for score in similarity.sets}
         pairs = tuple((found[name].cosines, found[name].judgements) for name in SETS)
         also = {"RW": found["RW-STANFORD"].spearman, **analogies.scores()}
-        return Trial(prepared, trained, memory, analogies.answered, pairs, also)
+        return Trial(prepared, trained, items, memory, analogies.answered, pairs, also)
 
 
 def write_lines(corpus: str, data: Path, cache: Path, path: Path) -> int:
@@ -192,15 +201,17 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
     """One line: the row's trials, in turn."""
     seeds = bench.flags.seeds or row.seeds
     bench.ours(row, 0.1, 0)  # warms the cache of compiled steps
-    first = {(peer, rate): bench.peer(peer, row, rate, 1, 0) for peer in row.peers for rate in row.rates}
+    peer_epochs = row.peer_epochs or bench.flags.peer_epochs
+    shortest = min(peer_epochs)
+    first = {(peer, rate): bench.peer(peer, row, rate, shortest, 0) for peer in row.peers for rate in row.rates}
     fastest = min(row.peers, key=lambda peer: min(first[peer, rate].trained for rate in row.rates))
     rate = max(row.rates, key=lambda rate: first[fastest, rate].parts().mean())
-    theirs: dict[int, list[Trial]] = {epochs: [] for epochs in bench.flags.peer_epochs}
+    theirs: dict[int, list[Trial]] = {epochs: [] for epochs in peer_epochs}
     ours: dict[float, list[Trial]] = {epochs: [] for epochs in row.epochs if epochs <= max(theirs)}
     for seed in range(seeds):
         for epochs in sorted({*theirs, *ours}):
             if epochs in theirs:
-                known = epochs == 1 and seed == 0
+                known = epochs == shortest and seed == 0
                 theirs[epochs].append(first[fastest, rate] if known else bench.peer(fastest, row, rate, epochs, seed))
             if epochs in ours:
                 ours[epochs].append(bench.ours(row, epochs, seed))
@@ -208,20 +219,20 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
         "what": f"{name} d{row.width}, {bench.flags.corpus}, {bench.words:,} words",
         "peer": f"{fastest} at {rate}, {bench.flags.threads} threads, better of {row.rates}",
         "seeds": seeds,
-        "epoch": epoch(bench.words, ours[1], theirs[1]) if 1 in ours and 1 in theirs else None,
+        "epoch": epoch(ours[shortest], theirs[shortest]) if shortest in ours else None,
         "quality": [{"peer_epochs": n, **quality(ours, theirs[n])} for n in theirs],
         "ours": [described(n, trials) for n, trials in ours.items()],
         "theirs": [described(n, trials) for n, trials in theirs.items()],
-        "others": {f"{peer} at {r}": described(1, [trial]) for (peer, r), trial in first.items()},
+        "others": {f"{peer} at {r}": described(shortest, [trial]) for (peer, r), trial in first.items()},
         "load": [round(x, 1) for x in os.getloadavg()],
     }
 
 
-def epoch(words: int, ours: list[Trial], theirs: list[Trial]) -> dict:
-    """An epoch of training: raw words a second, and the ratios seed by seed."""
+def epoch(ours: list[Trial], theirs: list[Trial]) -> dict:
+    """Training of the same length: words or pairs a second, and the ratios of seconds seed by seed."""
     return {
-        "words_a_second": round(words / statistics.median(t.trained for t in ours)),
-        "peer_words_a_second": round(words / statistics.median(t.trained for t in theirs)),
+        "items_a_second": round(statistics.median(t.items / t.trained for t in ours)),
+        "peer_items_a_second": round(statistics.median(t.items / t.trained for t in theirs)),
         "ratio": round(statistics.median(b.trained / a.trained for a, b in zip(ours, theirs, strict=True)), 2),
         "ratios": [round(b.trained / a.trained, 2) for a, b in zip(ours, theirs, strict=True)],
         "ahead": dict(zip(("analogies", *SETS), ahead(ours, theirs), strict=True)),

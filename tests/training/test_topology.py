@@ -43,7 +43,7 @@ def test_every_case_compiles_for_a_pod_and_no_table_travels(case, slice_):
     largest = [float(size) for size in re.findall(r"gives back ([\d.,]+) MiB", done.stdout)]
     if not dense(case):  # there a dense gradient is added up over the chips that split the batch
         own = WORDS * WIDTH * 4 / 2**20 / (2 if slice_ == "v5e:2x4" else 4)  # MiB of a table on a chip
-        assert max(largest) < own / 2
+        assert max(largest) < own * (2 if "adagrad" in case else 1) / 2
 
 
 @pytest.mark.tpu

@@ -16,7 +16,7 @@ from embeddings import encoder, provenance
 from embeddings.corpus import documents, shards
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import words as evaluations
+from embeddings.evaluation import tasks as evaluations
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen, duration
@@ -63,7 +63,9 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     run_folder.check(settings)
     if settings.start_from and not Path(settings.start_from).exists():
         raise Problem(f"--start_from={settings.start_from}: no such run folder or file of vectors: correct the path")
-    tasks = evaluations.tasks(settings.evaluate.tasks, place.data, settings.evaluate.vocabulary)
+    tasks = evaluations.tasks(
+        settings.evaluate.tasks, place.data, evaluations.Options(vocabulary=settings.evaluate.vocabulary)
+    )
     source = documents.find(
         settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
     )
@@ -241,7 +243,10 @@ def closing(settings: Experiment, trained: Trained) -> None:
             print(f"  {word:{width}}  {', '.join(near for near, _ in vectors.most_similar(word, k=6))}")
         print()
     for task in trained.tasks:
-        print(evaluations.table(task.run(vectors)).text())
+        results, reason = task.beside_baselines(vectors)
+        print(task.table(results).text())
+        if reason:
+            print(f"left out: {task.name}, baseline: {reason}\n")
     rate = trained.words / trained.seconds if trained.seconds else 0.0
     print(f"{trained.words:,} words in {duration(trained.seconds)}: {rate:,.0f} words/s")
     print(f"The run is in {settings.run}. Look around: python -m embeddings.neighbours --model={settings.run} WORD")

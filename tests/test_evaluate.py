@@ -9,7 +9,7 @@ import pytest
 
 from embeddings import evaluate
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import table, words
+from embeddings.evaluation import table, tasks
 from embeddings.problems import Problem, UsageProblem
 
 QUESTIONS = """: family
@@ -133,24 +133,24 @@ def test_a_broken_question_file_is_said_before_the_model_is_read(place, tmp_path
 
 def test_tasks_are_checked_before_they_run(tmp_path):
     with pytest.raises(UsageProblem, match="no evaluation task 'analogy'"):
-        words.tasks(["analogy"], tmp_path)
+        tasks.tasks(["analogy"], tmp_path)
     with pytest.raises(Problem, match=r"sts: .*sts holds no"):
-        words.tasks(["sts"], tmp_path)
+        tasks.tasks(["sts"], tmp_path)
     with pytest.raises(Problem, match=r"similarity: .*wordsim holds no"):
-        words.tasks(["similarity"], tmp_path)
-    assert words.tasks((), None) == ()
+        tasks.tasks(["similarity"], tmp_path)
+    assert tasks.tasks((), None) == ()
 
 
 def test_a_tasks_scores_are_named_by_method(place):
     rows = np.eye(3, dtype=np.float32)
-    task, similarity = words.tasks(["python_docs", "similarity"], place / "data")
+    task, similarity = tasks.tasks(["python_docs", "similarity"], place / "data")
     assert task.scores(WordVectors(("a", "b", "c"), rows)) == {}
     vectors = np.array([[1, 0], [1, 0.1], [1, 1]], np.float32)
     assert similarity.scores(WordVectors(("king", "queen", "man"), vectors)) == {"toy": pytest.approx(1.0)}
 
 
 def test_the_packages_own_questions_are_well_formed():
-    categories = words.analogies.read(words.PYTHON_DOCS)
+    categories = tasks.analogies.read(tasks.PYTHON_DOCS)
     questions = [question for category in categories for question in category.questions]
     assert len(categories) >= 5 and len(questions) >= 200
     assert all(len(set(question)) == 4 and question == tuple(map(str.lower, question)) for question in questions)
@@ -158,13 +158,13 @@ def test_the_packages_own_questions_are_well_formed():
 
 def test_sentences_are_taken_without_stop_words(tmp_path):
     vectors = WordVectors(("the", "king", "queen"), np.eye(3, dtype=np.float32))
-    assert not words.stop_words("")
-    english = words.stop_words("english")
+    assert not tasks.stop_words("")
+    english = tasks.stop_words("english")
     assert {"the", "of", "is"} <= english and "king" not in english and all(word == word.lower() for word in english)
     left = dataclasses.replace(vectors, stop_words=english)
     assert left.encode("The king of the queen").tolist() == [[0, 0.5, 0.5]] and "the" in left
     (tmp_path / "own.txt").write_text("king\nqueen\n")
-    left = dataclasses.replace(vectors, stop_words=words.stop_words(str(tmp_path / "own.txt")))
+    left = dataclasses.replace(vectors, stop_words=tasks.stop_words(str(tmp_path / "own.txt")))
     assert left.encode("the king").tolist() == [[1, 0, 0]]
     with pytest.raises(Problem, match=r"absent: no file of words"):
-        words.stop_words("absent")
+        tasks.stop_words("absent")

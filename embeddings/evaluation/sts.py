@@ -6,13 +6,14 @@ SICK-R all pairs of SICK (train, trial and test). Pairs without a judgement are 
 cosine 0 with any other, and its pairs count as not covered.
 """
 import dataclasses
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
+from embeddings.evaluation.reading import lines
+from embeddings.evaluation.scores import Encode, encoded
 from embeddings.evaluation.table import Cell, Table
 from embeddings.evaluation.word_similarity import spearman
 from embeddings.problems import Problem
@@ -21,8 +22,7 @@ YEARS = ("STS12", "STS13", "STS14", "STS15", "STS16")
 SETS = (*YEARS, "STSBenchmark", "SICK-R")
 BENCHMARK = Path("sts/STSBenchmark/sts-test.csv")
 SICK = tuple(Path("sick") / name for name in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"))
-Encode = Callable[[Sequence[str]], Float[np.ndarray, "n D"]]
-"""Texts in, a row each out: `.encode` of anything that embeddings.load gives."""
+WHAT = "sentence pairs"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,18 +98,11 @@ def _inputs(data: Path, year: str) -> list[Path]:
     return sorted((data / "sts" / year).glob("STS.input.*.txt"))
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_bytes().decode().removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{path}: no file of sentence pairs ({type(error).__name__}): copy it again") from None
-
-
 def _rows(path: Path, columns: tuple[int, int, int], start: int = 0) -> list[tuple[str, str, float]]:
     """Two sentences and a judgement a line, by tab, from line `start` on."""
     rows = []
-    for number, line in enumerate(_lines(path)[start:], start + 1):
-        fields = line.rstrip("\r").split("\t")
+    for number, line in enumerate(lines(path, WHAT)[start:], start + 1):
+        fields = line.split("\t")
         try:
             first, second, judgement = (fields[column] for column in columns)
             rows.append((first, second, float(judgement)))
@@ -121,11 +114,11 @@ def _rows(path: Path, columns: tuple[int, int, int], start: int = 0) -> list[tup
 def _year(path: Path) -> list[tuple[str, str, float]]:
     """Pairs of a STS.input file, with the judgements of the STS.gs file beside it, where that has a blank line none."""
     gold = path.with_name(path.name.replace("input", "gs", 1))
-    pairs, judgements, rows = _lines(path), _lines(gold), []
+    pairs, judgements, rows = lines(path, WHAT), lines(gold, WHAT), []
     if len(pairs) != len(judgements):
         raise Problem(f"{gold}: {len(judgements)} lines where {path.name} has {len(pairs)}: copy both again")
     for number, (pair, judgement) in enumerate(zip(pairs, judgements, strict=True), 1):
-        fields = pair.rstrip("\r").split("\t")
+        fields = pair.split("\t")
         try:
             if judgement.strip():
                 rows.append((fields[0], fields[1], float(judgement)))
@@ -138,9 +131,7 @@ def evaluate(encode: Encode, sets: Sequence[Pairs], method: str = "cosine") -> R
     """Scores of all sets; both sides of a set are encoded in one call. `method` is what the result is called."""
     scores = []
     for one in sets:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".* have no known word: zeros")  # they are counted
-            vectors = np.asarray(encode([*one.first, *one.second]), np.float64)
+        vectors = encoded(encode, [*one.first, *one.second])[0].astype(np.float64)
         norms = np.linalg.norm(vectors, axis=1)
         unit = vectors / np.where(norms > 0, norms, 1)[:, None]
         (a, b), covered = np.split(unit, 2), np.split(norms > 0, 2)

@@ -5,6 +5,8 @@ first 8 of each label are taken; a logistic regression (scikit-learn's: L2 with 
 converged or not) is fitted to their vectors and tested on all of the test part; 10 draws, and the mean is the score. A
 set of which the test part alone is at hand draws from that, and tests on what was not drawn.
 """
+import contextlib
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -36,15 +38,27 @@ def draws(labels: Sequence[str], samples: int, times: int, seed: int = SEED) -> 
     return found
 
 
+@functools.cache
+def _threads() -> Any:
+    import sklearn.cluster  # noqa: F401 (the controller finds the libraries that are loaded by then)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_thread() -> contextlib.AbstractContextManager:
+    """Within it BLAS and OpenMP use one thread: on small problems threads wait for each other, most of all the time."""
+    return _threads().limit(limits=1)
+
+
 def fitted(
     vectors: Float[np.ndarray, "n D"], labels: Shaped[np.ndarray, "n"], c: float = 1.0, iterations: int = 100
 ) -> Any:
     """scikit-learn's logistic regression: the least  c sum of log losses + |w|^2 / 2, or what L-BFGS has by then."""
     from sklearn.exceptions import ConvergenceWarning  # late, here and in the other tasks: it takes a second
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings(), threadpool_limits(1):  # threads of BLAS wait for each other, by far the most time
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)  # MTEB's protocol stops there
         return LogisticRegression(C=c, max_iter=iterations, random_state=SEED).fit(vectors, labels)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embeddings.evaluation import scores
+from embeddings.evaluation.classification import one_thread
 from embeddings.evaluation.labelled import LabelledSet
 from embeddings.evaluation.scores import Encode, Result, Score
 from embeddings.evaluation.table import Table
@@ -26,9 +27,8 @@ def clusters(
 ) -> Int[np.ndarray, "n"]:
     """The cluster of each row, from 0, by mini-batch k-means."""
     from sklearn.cluster import MiniBatchKMeans
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # threads wait for each other, by far the most time where the machine does more
+    with one_thread():
         return MiniBatchKMeans(count, batch_size=batch, n_init="auto", random_state=seed).fit(vectors).labels_
 
 

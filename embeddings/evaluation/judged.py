@@ -62,15 +62,18 @@ def read(data: Path, name: str) -> Collection:
 
 
 def collection(
-    name: str, path: Path, queries: Sequence[str], documents: Sequence[str], judgements: Iterable[tuple[int, int, int]],
-    left_out: Iterable[tuple[int, int]] = (),
+    name: str, queries: Sequence[str], documents: Sequence[str], judgements: Iterable[tuple[int, int, int]],
+    left_out: Iterable[tuple[int, int]] = (), source: Path | None = None,
 ) -> Collection:
-    """A collection of rows; of several judgements of a pair the highest holds. Raises Problem where there is none."""
+    """A collection of rows; of several judgements of a pair the highest holds.
+
+    Raises Problem, naming the source, where there is no judgement.
+    """
     grades: dict[tuple[int, int], int] = {}
     for query, document, grade in judgements:
         grades[query, document] = max(grade, grades.get((query, document), 0))
     if not grades:
-        raise Problem(f"{path}: holds no judgements: copy it again")
+        raise Problem(f"{source or name}: holds no judgements of what is relevant: name another")
     out: dict[int, list[int]] = {}
     for query, document in left_out:
         out.setdefault(query, []).append(document)
@@ -94,7 +97,7 @@ def cranfield(documents: Path, queries: Path, judgements: Path) -> Collection:
             judged.append((*pair, 5 - code))
         elif code < 0:
             left_out.append(pair)
-    return collection("Cranfield", judgements, questions, texts, judged, left_out)
+    return collection("Cranfield", questions, texts, judged, left_out, judgements)
 
 
 def npl(documents: Path, queries: Path, judgements: Path) -> Collection:
@@ -107,7 +110,7 @@ def npl(documents: Path, queries: Path, judgements: Path) -> Collection:
             if query not in asked or document not in rows:
                 raise Problem(f"{judgements}:{line}: query {query}, document {document}: there is no such text")
             judged.append((asked[query], rows[document], 1))
-    return collection("NPL", judgements, list(questions.values()), list(texts.values()), judged)
+    return collection("NPL", list(questions.values()), list(texts.values()), judged, source=judgements)
 
 
 def _smart(path: Path) -> list[str]:
@@ -170,11 +173,11 @@ def quora(path: Path) -> Collection:
     judged = [(queries[first], rows[second], 1) for first, second in pairs]
     judged += [(queries[second], rows[first], 1) for first, second in pairs if second in queries]
     itself = [(number, rows[query]) for query, number in queries.items()]
-    return collection("Quora", path, list(queries), list(rows), judged, itself)
+    return collection("Quora", list(queries), list(rows), judged, itself, path)
 
 
 def pairs(path: Path, fields: tuple[str, str] = ("query", "document"), name: str = "") -> Collection:
-    """A collection of the (query, document) pairs of a file, see reading.records; equal texts are one.
+    """A collection of the (query, document) pairs of a file, see reading.records.
 
     Raises Problem, naming file and line, for an empty text.
     """
@@ -184,9 +187,14 @@ def pairs(path: Path, fields: tuple[str, str] = ("query", "document"), name: str
             if not text.strip():
                 raise Problem(f"{path}:{number}: {field!r} is empty: correct or remove the record")
         found.append(pair)
-    queries, documents = (_numbered(side) for side in zip(*found, strict=True)) if found else ({}, {})
-    judged = [(queries[query], documents[document], 1) for query, document in found]
-    return collection(name or path.name, path, list(queries), list(documents), judged)
+    return of_pairs(name or path.name, found, path)
+
+
+def of_pairs(name: str, pairs: Sequence[tuple[str, str]], source: Path | None = None) -> Collection:
+    """A collection of (query, document) pairs: each document is relevant to its query; equal texts are one."""
+    queries, documents = (_numbered(pair[side] for pair in pairs) for side in (0, 1))
+    judged = [(queries[query], documents[document], 1) for query, document in pairs]
+    return collection(name, list(queries), list(documents), judged, source=source)
 
 
 def _numbered(texts: Iterable[str]) -> dict[str, int]:

@@ -69,7 +69,7 @@ def _delimited(path: Path, fields: Sequence[str], what: str, delimiter: str) -> 
                 raise Problem(f"{path}:{rows.line_num}: more fields than the header names: correct the line")
             yield rows.line_num, row
     except csv.Error as error:
-        raise Problem(f"{path}:{rows.line_num}: {error}: correct the line") from None
+        raise Problem(f"{path}:{rows.reader.line_num}: {error}: correct the line") from None
 
 
 def _json_lines(path: Path, what: str) -> Iterator[tuple[int, dict]]:

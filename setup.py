@@ -3,7 +3,7 @@ import setuptools
 
 REQUIRED = [
     "jax>=0.10.2",  # every model, loss and training step
-    "flax>=0.12",  # its documentation is part of the embedded corpus; the contextual models to come are Linen modules
+    "flax>=0.12",  # the layers of contextual models are Linen modules
     "optax>=0.2.8",  # dense optimizers and their schedules
     "orbax-checkpoint>=0.12",  # sharded checkpoints that restore on another mesh
     "absl-py>=2.3",  # flags and flag files
@@ -13,6 +13,9 @@ REQUIRED = [
     "threadpoolctl>=3.5",  # its fits on one thread each; scikit-learn brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "jaxtyping>=0.3.2",  # shapes in signatures
+    "safetensors>=0.5",  # weights of contextual models
+    "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores
+    "sentencepiece>=0.2.2",  # .model files; estimates unigram vocabularies
 ]
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
 RETRIEVAL = [  # BM25 beside retrieval: for comparison only, so that nobody has to install it
@@ -32,6 +35,7 @@ REFERENCE = [
     "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
     "pytrec_eval-terrier>=0.5.6",  # trec_eval's measures of rankings
     "seqeval>=1.2.2",  # entity F1
+    "transformers>=5",  # tokenizers, slow ones too; opens what is saved
 ]
 PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python

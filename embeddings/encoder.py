@@ -20,11 +20,11 @@ from jaxtyping import Bool, Float, Int
 from embeddings import similarity
 from embeddings.corpus.vocabulary import Vocabulary
 from embeddings.experiment import Experiment
-from embeddings.formats import detection
+from embeddings.formats import detection, hub
 from embeddings.formats.counts import read_counts
 from embeddings.formats.ngrams import composed
 from embeddings.formats.vectors import utf8
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 from embeddings.sif import SIF_A, first_component, sif_weights, without, zipf
 from embeddings.tokenizers.subwords import Subwords
 from embeddings.tokenizers.words import Words
@@ -33,6 +33,8 @@ SPELLINGS_FROM = 30000
 """Most frequent words that the spelling of an unknown word is compared with."""
 TEXTS_AT_ONCE = 16384
 """Texts cut into words at a time: bounds the memory for all but their vectors."""
+MODEL_FILES = ("modules.json", "config.json")
+"""A folder with one of these is of a contextual model."""
 
 Pooling = Literal["mean", "sif"]
 
@@ -230,18 +232,32 @@ def load(
     tokenizer: Literal["words", "whitespace"] | None = None,
     lower: bool | None = None,
     counts: str | Path | None = None,
-) -> WordVectors:
-    """The vectors of a run's folder, or of a file of any format that formats/detection.py knows, by its content.
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> Any:
+    """What a path or a name stands for, as something with `.encode(texts)`: WordVectors or Contextual.
+
+    That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a
+    folder of transformers or sentence-transformers; or a model's name on the Hugging Face hub.
 
     Args:
-        path: folder or file; text files and word2vec's binary may be .gz.
-        tokenizer: how texts are cut into words, see tokenizers/words.py; None takes a run's own, and for files `words`.
-        lower: whether texts are lower-cased; None takes a run's own, and for files whether all their words are so.
-        counts: file with a word, a blank or tab and its count a line, for SIF where the vectors bring none.
+        path: folder, file or name; text files and word2vec's binary may be .gz.
+        tokenizer: how texts are cut for word vectors, see tokenizers/words.py; None takes a run's own, and for files
+            `words`.
+        lower: whether they are lower-cased; None takes a run's own, and for files whether all their words are so.
+        counts: file with a word, a blank or tab and its count a line, for SIF where word vectors bring none.
+        dtype: what a contextual model's products are taken in.
 
     Raises Problem, one line, when nothing readable is there.
     """
     path = Path(path)
+    if not path.exists() and hub.is_name(str(path)):
+        path = hub.fetched(str(path))
+    if any((path / name).is_file() for name in MODEL_FILES):
+        from embeddings.contextual import folder  # late: contextual models need Flax and tokenizers, words don't
+
+        if (tokenizer, lower, counts) != (None, None, None):
+            raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors; this model has a tokenizer")
+        return folder.read(path, dtype)
     if path.is_dir():
         from embeddings.training import run_folder  # late: Orbax takes a second to import and files need none
 
@@ -251,7 +267,7 @@ def load(
         cut = Words(lower=not any(word != word.lower() for word in held.words))
         vectors = WordVectors(held.words, held.vectors, held.counts, cut, held.subwords, held.ngrams)
     else:
-        raise Problem(f"{path}: no such run folder or file of vectors")
+        raise Problem(f"{path}: no such run folder, model folder or file of vectors")
     cut = vectors.tokenizer
     cut = Words(tokenizer or cut.tokenizer, cut.lower if lower is None else lower)
     seen = vectors.counts if counts is None else read_counts(Path(counts), vectors.index)

@@ -54,6 +54,8 @@ class Word2Vec:
     )
     """What a predicted word is scored against: drawn noise words (negative_sampling; nce with their probabilities), the
     turns on its way down a Huffman tree, clusters of words by frequency, or all words. The first three update rows."""
+    clusters: Positive = 2
+    """Clusters of rare words of an adaptive softmax; they begin where that costs least."""
     mean_gradient: Literal["authors", "exact"] = "authors"
     """What each row of a mean gets of its gradient: all of it, as the authors' programs do, or its share."""
     width: Positive = 100
@@ -281,9 +283,9 @@ class Experiment:
             raise UsageProblem(f"--{part}.chunk={model.chunk} is no multiple of --{part}.block={model.block}")
         if not isinstance(model, FastText):
             return
-        if model.loss in DENSE:
-            raise UsageProblem(f"--fasttext.loss={model.loss} has dense gradients, and n-grams have too many rows for "
-                               "them: choose negative_sampling, nce or hierarchical_softmax")
+        if model.loss not in ("negative_sampling", "nce"):
+            raise UsageProblem(f"--fasttext.loss={model.loss} does not go with n-grams: choose negative_sampling, nce, "
+                               "or --architecture=word2vec")
         if 0 < model.max_ngram < model.min_ngram:
             raise UsageProblem(f"--fasttext.max_ngram={model.max_ngram} is below --fasttext.min_ngram="
                                f"{model.min_ngram}: raise it, or set it to 0 for no n-grams")

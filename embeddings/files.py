@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a UTF-8 file beside its place, puts it on disk, then renames it; leaves nothing behind on failure."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file, text as UTF-8, beside its place, puts it on disk, then renames it; leaves nothing on failure."""
     part = path.with_name(path.name + ".part")
     try:
-        with named(path), part.open("w", encoding="utf-8") as handle:
-            handle.write(text)
+        with named(path), part.open("wb") as handle:
+            handle.write(content if isinstance(content, bytes) else content.encode())
             handle.flush()
             os.fsync(handle.fileno())
         part.rename(path)

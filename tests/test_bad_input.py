@@ -477,6 +477,33 @@ def test_a_run_that_is_not_whole(change, says, folder, old):
     refused(folder, reading("neighbours", "--model=old", "w1"), *says)
 
 
+MODEL = b"3 2\nking \x01\x02\x03\x04\x05\x06\x07\x08\nqueen "
+VECTORS = {  # name of the file: what is in it, what the line says
+    "cut.bin": (MODEL + b"\x01", "cut.bin: byte 0: announces 3 vectors of 2 numbers, 34 bytes at least"),
+    "fasttext.bin": (b"\xba\x16\x4f\x2f\x0c\x00\x00\x00" + bytes(20), "fasttext.bin: byte 8: expected fastText's arg"),
+    "lies.vec": (b"3 2\nking 1 2\nqueen 1 2\n", "lies.vec:1: the first line announces 3 words, the file has 2"),
+    "huge.vec": (b"26214400 100\nking 1 2\n", "huge.vec:1: announces 26,214,400 vectors of 100 numbers"),
+    "ragged.txt": (b"king 1 2\nqueen 1 2\nman 1\n", "ragged.txt:3: expected a word and 2 numbers"),
+    "nan.vec": (b"2 2\nking 1 2\nqueen nan 2\n", "nan.vec:3: the vector of 'queen' has a number that is not finite"),
+}
+
+
+@pytest.mark.parametrize("name", [name if name in ("cut.bin", "lies.vec") else slow(name) for name in VECTORS])
+def test_vectors_that_are_not_as_they_should_be(name, folder):
+    content, says = VECTORS[name]
+    (folder / name).write_bytes(content)
+    refused(folder, reading("neighbours", f"--model={name}", "king"), says)
+
+
+def test_vectors_that_are_odd_are_read(folder):
+    """A word twice (said), a word with a blank, bytes that are no UTF-8."""
+    (folder / "odd.vec").write_bytes(b"4 2\nnew york 1 0\nking 1 1\nking 0 9\ncaf\xe9 1 .1\n")
+    done = run(folder, *reading("neighbours", "--model=odd.vec", "king"))
+    assert done.returncode == 0, done.stderr
+    assert "1 vectors are of words that have one already ('king' is the first)" in done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines()[3:5]] == ["caf\\xe9", "new"]
+
+
 @pytest.mark.parametrize(("command", "arguments", "code", "says"), [
     ("neighbours", ["--model=missing", "w1"], 1, "missing: no such run"),
     ("neighbours", ["--model=old", "w1", "nosuch"], 1, "'nosuch' is not among the"),

@@ -232,7 +232,7 @@ def test_sif_where_words_have_no_counts_of_their_own(subwords, tmp_path):
 
 
 def test_an_unknown_path_is_refused(tmp_path):
-    with pytest.raises(Problem, match="absent: no such run folder or file of vectors"):
+    with pytest.raises(Problem, match="absent: no such run folder, model folder or file of vectors"):
         encoder.load(tmp_path / "absent")
     with pytest.raises(Problem, match=re.escape(str(tmp_path))):
         encoder.load(tmp_path)

@@ -203,6 +203,15 @@ def test_every_field_of_the_experiment_says_what_it_is():
     (["--processes.count=2"], "--processes.coordinator"), (["--vocabulary.min_count=0"], "--vocabulary.min_count"),
     (["--train.epochs=0"], "--train.epochs"), (["--optimizer.learning_rate=-1"], "--optimizer.learning_rate"),
     (["--seed=4294967296"], "--seed"), (["--evaluate.tasks=spelling"], "--evaluate.tasks"),
+    (["--architecture=glove"], "--architecture=glove is trained by Adagrad: add --optimizer.name=adagrad"),
+    (["--word2vec.loss=hierarchical_softmax", "--optimizer.name=adam"], "--optimizer.name=adam needs dense gradients"),
+    *((["--architecture=fasttext", *flags], named) for flags, named in (
+        (["--fasttext.loss=softmax", "--optimizer.name=adam"], "--fasttext.loss=softmax does not go with n-grams"),
+        (["--fasttext.loss=hierarchical_softmax"], "--fasttext.loss=hierarchical_softmax does not go with n-grams"),
+        (["--fasttext.min_ngram=5", "--fasttext.max_ngram=3"], "--fasttext.max_ngram=3 is below"),
+        (["--fasttext.position_weights=true"], "--fasttext.position_weights goes with --fasttext.algorithm=cbow"),
+        (["--fasttext.chunk=40"], "--fasttext.chunk=40 is no multiple of --fasttext.block=32"),
+    )),
 ])
 def test_an_experiment_that_cannot_be_is_refused_by_its_flag(arguments, named):
     assert refusal(*arguments).startswith(named)

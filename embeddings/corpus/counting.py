@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Int64, UInt64
+from jaxtyping import Int, Int64, Integer, UInt64
 from scipy import sparse
 
 from embeddings.corpus.shards import TokenShards
@@ -55,7 +55,7 @@ def write(
     return _shuffle(_deal(runs, unit, workers, progress), path, workers, progress)
 
 
-def _grouped(keys: Int[np.ndarray, "n"], most: int) -> tuple[Int[np.ndarray, "most+1"], Int[np.ndarray, "n"]]:
+def _grouped(keys: Integer[np.ndarray, "n"], most: int) -> tuple[Int[np.ndarray, "{most}+1"], Int[np.ndarray, "n"]]:
     """Where each key starts in the order of keys, and that order: equal keys as they stood."""
     one_a_row = sparse.csr_array(
         (np.ones(len(keys), np.int8), keys.astype(np.int32, copy=False), np.arange(len(keys) + 1, dtype=np.int32)),
@@ -156,7 +156,7 @@ class _Dealt:
     """Entries on disk, dealt to buckets, several times: where the buckets of each time start."""
 
     path: Path
-    starts: Int64[np.ndarray, "times buckets+1"]
+    starts: Int64[np.ndarray, "times buckets_and_end"]
 
     def bucket(self, number: int) -> np.ndarray:
         """The entries of a bucket."""

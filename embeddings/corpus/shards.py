@@ -103,12 +103,12 @@ def prepare(
     can't be read, for a vocabulary of under two words, and for a cache that can't be written.
     """
     words = Words(text.tokenizer, text.lower)
-    settings = {"vocabulary": dataclasses.asdict(vocabulary_config)}
-    folder = cache / f"tokens-{_key(source, words, settings, progress, workers)}"
+    settings = {"words": [words.tokenizer, words.lower], "vocabulary": dataclasses.asdict(vocabulary_config)}
+    folder = cache / f"tokens-{key(source, settings, progress, workers)}"
     if not folder.exists():
         with writing.written(folder) as part:
             counter = Counter()
-            spilled = writing.spill(numbered(_reported(source, progress), words, workers), counter, part)
+            spilled = writing.spill(numbered(reported(source, progress), words, workers), counter, part)
             vocabulary = counter.vocabulary(vocabulary_config, str(source))
             writing.write(part, writing.spilled(part, spilled, progress), vocabulary, workers)
     shards = TokenShards(folder)
@@ -125,15 +125,16 @@ def build(
 ) -> TokenShards:
     """The ids of a corpus in a given vocabulary, made or found in the folder `cache`; otherwise as prepare."""
     digest = hashlib.sha256("\n".join(vocabulary.words).encode()).hexdigest()
-    folder = cache / f"tokens-{_key(source, words, {'words': digest}, progress, workers)}"
+    settings = {"words": [words.tokenizer, words.lower], "vocabulary": digest}
+    folder = cache / f"tokens-{key(source, settings, progress, workers)}"
     if not folder.exists():
         with writing.written(folder) as part:
-            writing.write(part, numbered(_reported(source, progress), words, workers), vocabulary, workers)
+            writing.write(part, numbered(reported(source, progress), words, workers), vocabulary, workers)
     return TokenShards(folder)
 
 
-def _key(source: Source, words: Words, settings: dict, progress: Progress | None, workers: int | None) -> str:
-    """Names what the ids are made of: the bytes of the files in order, their formats, and all settings."""
+def key(source: Source, settings: dict, progress: Progress | None = None, workers: int | None = None) -> str:
+    """Names what ids are made of: the bytes of the files in order, their formats, and all settings."""
     total = sum(_size(file) for file in source.files)
     done = 0
 
@@ -159,7 +160,6 @@ def _key(source: Source, words: Words, settings: dict, progress: Progress | None
         "content": whole.hexdigest(),
         "files": [["".join(file.suffixes[-2:]), _size(file)] for file in source.files],
         "source": [source.field, source.invalid_utf8, source.kind],
-        "words": [words.tokenizer, words.lower],
         **settings,
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
@@ -178,7 +178,7 @@ def _reading(file: Path) -> Iterator[None]:
         raise Problem(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _reported(source: Source, progress: Progress | None) -> Iterator[documents.Block]:
+def reported(source: Source, progress: Progress | None) -> Iterator[documents.Block]:
     """The blocks of a source, telling how far they are."""
     total = sum(_size(file) for file in source.files)
     for block in documents.blocks(source):

@@ -172,17 +172,18 @@ class Counter:
             raise Problem(f"{corpus}: no words in it; name another --corpus, or another --text.tokenizer")
         kept = self._held.filter(pc.greater_equal(self._held["count"], config.min_count))
         kept = kept.take(pc.sort_indices(kept, [("count", "descending"), ("word", "ascending")]))
+        notes = []
+        if 0 < config.max_size < len(kept):
+            notes.append(f"only the {config.max_size:,} most frequent of {len(kept):,} words have a vector "
+                         "(--vocabulary.max_size)")
         kept = kept.slice(0, config.max_size or None)
         if len(kept) < 2:
             raise Problem(_too_few(self._held, self.total, config, corpus))
-        note = ""
         if self.forgotten:
             lost = self.forgotten * (self.forgotten + 1) // 2
-            note = (
-                f"more than {self._limit:,} distinct words, or very long ones: rare ones were forgotten on the way, "
-                f"so that a count may be too low, by {lost} at most"
-            )
-        return Vocabulary(tuple(kept["word"].to_pylist()), kept["count"].to_numpy(), self.total, note)
+            notes.append(f"more than {self._limit:,} distinct words, or very long ones: rare ones were forgotten on "
+                         f"the way, so that a count may be too low, by {lost} at most")
+        return Vocabulary(tuple(kept["word"].to_pylist()), kept["count"].to_numpy(), self.total, "; ".join(notes))
 
 
 def _too_few(held: pa.Table, total: int, config: experiment.Vocabulary, corpus: str) -> str:

@@ -43,7 +43,7 @@ def written(folder: Path) -> Iterator[Path]:
             part.chmod(0o755)
             lock = stack.enter_context((part / _LOCK).open("wb"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in folder.parent.glob(".tokens-*.part"):
+            for left in folder.parent.glob(".*.part"):
                 _remove_if_left(left, os.fstat(lock.fileno()).st_mtime)
             yield part
             (part / _LOCK).unlink()
@@ -124,7 +124,7 @@ def write(part: Path, stream: Iterable[Numbered], vocabulary: Vocabulary, worker
 
     stream = iter(stream)
     groups = iter(lambda: list(itertools.islice(stream, _TOGETHER)), [])
-    writer = _Writer(part)
+    writer = ShardWriter(part)
     words = replaced = 0
     for group in in_order(identify, groups, min(4, workers or 4)):
         for ids, starts, item in group:
@@ -135,7 +135,12 @@ def write(part: Path, stream: Iterable[Numbered], vocabulary: Vocabulary, worker
     if not words:
         raise Problem("the corpus has no words in it; name another --corpus, or another --text.tokenizer")
     vocabulary.save(part / VOCABULARY)
-    manifest = {"format": FORMAT, "shards": shards, "words": words, "replaced": replaced, "note": vocabulary.note}
+    finish(part, shards, words, replaced, vocabulary.note)
+
+
+def finish(part: Path, shards: list[list[int]], words: int, replaced: int, note: str = "") -> None:
+    """Writes the manifest, the last file of a folder."""
+    manifest = {"format": FORMAT, "shards": shards, "words": words, "replaced": replaced, "note": note}
     with (part / MANIFEST).open("w") as file:
         json.dump(manifest, file, indent=1)
         file.flush()
@@ -152,7 +157,7 @@ def _kept(table: np.ndarray, item: Numbered) -> tuple[np.ndarray, np.ndarray]:
     return ids[kept], starts[:-1][np.diff(starts) > 0]
 
 
-class _Writer:
+class ShardWriter:
     """Appends ids and line starts to shards of about SHARD ids."""
 
     def __init__(self, part: Path):
@@ -161,6 +166,7 @@ class _Writer:
         self._files: list[BinaryIO] = []
 
     def add(self, ids: np.ndarray, starts: np.ndarray) -> None:
+        """More ids, and where in them lines start."""
         if not self._files or self._sizes[-1][0] >= SHARD:
             self.close()
             name = f"-{len(self._sizes):05d}"
@@ -172,6 +178,7 @@ class _Writer:
         self._sizes[-1] = [tokens + len(ids), lines + len(starts)]
 
     def close(self) -> list[list[int]]:
+        """Puts all on disk; how many ids and lines each shard has."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())

@@ -1,9 +1,9 @@
 """A Huffman tree of words by their counts.
 
 Mikolov et al. (2013), "Efficient Estimation of Word Representations in Vector Space", section 3; built as their program
-does: the two rarest are merged, and of a merged one and a word that are equally rare the merged one is taken first. The
-V - 1 inner nodes are numbered from the root, 0, in falling order of what hangs below them. So node numbers rise on the
-way down, and the first T nodes, the tops of all paths, are a tree themselves.
+does: the two rarest are merged; of a merged one and a word that are equally rare the merged one is taken first, of such
+words the last. The V - 1 inner nodes are numbered from the root, 0, in falling order of what hangs below them. So node
+numbers rise on the way down, and the first T nodes, the tops of all paths, are a tree themselves.
 
 A turn is 2 node + 1 where a path goes on to the right of a node (code 1), 2 node where to the left (code 0).
 """
@@ -70,7 +70,7 @@ def tree(counts: Int64[np.ndarray, "V"]) -> Huffman:
     V = len(counts)
     if V < 2:
         raise Problem("a Huffman tree needs two different words: take more text, or lower --vocabulary.min_count")
-    rarest = np.argsort(counts, kind="stable")
+    rarest = V - 1 - np.argsort(counts[::-1], kind="stable")
     taken = np.asarray(_merge([*counts[rarest].tolist(), 1 << 62]))
     # The two that are merged k-th hang below node V - 2 - k, the first of them to the left.
     merging, right = divmod(np.arange(2 * V - 2), 2)

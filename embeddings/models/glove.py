@@ -15,11 +15,14 @@ J is a sum over pairs, and a pair touches four rows. With e_ij the error, in bra
     dJ / dw_i = 2 f e_ij c_j     dJ / dc_j = 2 f e_ij w_i     dJ / da_i = dJ / db_j = 2 f e_ij
 
 It is trained by Adagrad over pairs in random order. The authors' program takes half of this J, starts its sums of
-squares G at 1 and has the rate eta (.05) in what it adds up: a step is eta g / sqrt(1 + sum (eta g)^2), g the gradient
+squares at 1 and has the rate eta (.05) in what it adds up: a step is eta g / sqrt(1 + sum (eta g)^2), g the gradient
 of J / 2. In units of J's own gradient that is plain Adagrad with rate 1 and sums that start at 4 / eta^2:
 
     eta g / sqrt(1 + eta^2 sum g^2) = 2 g / sqrt(4 / eta^2 + sum (2 g)^2)     --optimizer.learning_rate=1
                                                                               --optimizer.accumulator=1600 for .05
+
+Two details differ. Their sum holds the steps before the present one, ours this one too. And since gradients are clipped
+there (2019) what moves a bias lacks the rate: its first steps are 20 times as long, of which the paper says nothing.
 
 Shapes: V vocabulary, D width, P pairs in a chunk.
 """

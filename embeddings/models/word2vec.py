@@ -7,13 +7,14 @@ With v the rows of the input table and u those of the output table, a centre wor
     skip-gram    s_ij = v_i . u_j                             one score a pair
     CBOW         s_i  = h_i . u_i,  h_i = mean_j v_j          one score a centre
 
-The score of any other word n in the place of the predicted one has u_n for its u. The authors' program reads
+The score of any other word n in the place of the predicted one has u_n for its u. What u is a row of depends on the
+loss (objectives/): a word, a word with a bias, a node of a tree, a class. The authors' program reads
 v_j . u_i for skip-gram: over a text that is the same set of pairs.
 
 Shapes: V vocabulary, D width, P predictions, C words given.
 """
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +33,19 @@ class Config:
     """Rows of the output table, where they are not the words'."""
 
 
+class Biased(NamedTuple):
+    """An output table of words that have a bias, as noise contrastive estimation wants it."""
+
+    rows: Float[Array, "V D"]
+    bias: Float[Array, "V 1"]
+
+
 class Params(NamedTuple):
     """Both tables; functions over rows of the tables use the same pair of names."""
 
     input: Float[Array, "V D"]
-    output: Float[Array, "outputs D"]
+    output: Float[Array, "outputs D"] | Biased | Any
+    """A table, or what a softmax has in its place (objectives/softmax.py)."""
 
 
 def init(key: PRNGKeyArray, config: Config) -> Params:

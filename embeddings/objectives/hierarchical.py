@@ -28,7 +28,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embeddings.inputs.huffman import Huffman
 from embeddings.inputs.paths import SPAN, PathChunk
-from embeddings.objectives.words import Context, Objective, Sums, Total, by_both, pairs, product, same, spread
+from embeddings.objectives.windows import Sums, Total, by_both, pairs, product, same, spread
+from embeddings.objectives.words import Context, Objective
 
 
 @jax.tree_util.register_dataclass

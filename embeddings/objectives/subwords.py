@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from embeddings.inputs.subwords import SubwordChunk
 from embeddings.models.fasttext import Weighted
-from embeddings.objectives.words import around, pairs, spread
+from embeddings.objectives.windows import around, pairs, spread
 
 
 def sums(rows: Float[Array, "K E D"], chunk: SubwordChunk) -> Float[Array, "K W D"]:

@@ -2,7 +2,8 @@
 
 Axes: `data` splits a batch; `fsdp` splits a batch and parameters; `tensor` splits the width of a layer or a table.
 Word tables are split by width over fsdp and tensor together, so that each device holds some columns of every word and
-only partial scores, never tables, travel.
+only partial scores, never tables, travel. The classes of a softmax are split by rows instead, so that each device has
+the scores of some words, and only sums of their exponentials travel.
 """
 import fnmatch
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ AXES = ("data", "fsdp", "tensor")
 PARAMETERS = {
     # Path of a leaf below the state, with `*` for any part of it, and how its axes are split; the first match holds.
     "*bias*": P(),
+    "*classes*": P(("fsdp", "tensor"), None),
+    "*narrow*": P(),
     "*word*": P(None, ("fsdp", "tensor")),
     "*context*": P(None, ("fsdp", "tensor")),
     "*input*": P(None, ("fsdp", "tensor")),

@@ -203,7 +203,7 @@ def test_a_damaged_folder_says_what_to_delete(tmp_path, name):
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     cache = tmp_path / "cache"
-    for name, age in ((".tokens-a-1.part", 100), (".tokens-b-2.part", 0)):
+    for name, age in ((".cooccurrences-a-1.part", 100), (".tokens-b-2.part", 0)):
         (cache / name).mkdir(parents=True)
         (cache / name / "lock").touch()
         now = (cache / name / "lock").stat().st_mtime

@@ -55,6 +55,8 @@ def test_the_size_is_limited_to_the_most_frequent():
     texts = blocks()
     made = count(texts, Words(), experiment.Vocabulary(min_count=1, max_size=10))
     assert list(zip(made.words, made.counts.tolist(), strict=True)) == expected(texts, 1)[:10]
+    assert made.note == f"only the 10 most frequent of {len(expected(texts, 1))} words have a vector " \
+                        "(--vocabulary.max_size)"
 
 
 def test_rare_words_are_forgotten_beyond_the_limit(monkeypatch):

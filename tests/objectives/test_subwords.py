@@ -9,8 +9,8 @@ import pytest
 from embeddings.inputs.subwords import SubwordChunk
 from embeddings.models.fasttext import Weighted
 from embeddings.models.word2vec import Params
+from embeddings.objectives.noise import cbow, skip_gram
 from embeddings.objectives.subwords import Centre, Context, WeightedContext, shares, sums
-from embeddings.objectives.words import cbow, skip_gram
 
 K, B, W, N, D, V, U, E = 2, 4, 2, 3, 5, 11, 6, 40
 R = B + 2 * W

@@ -9,7 +9,6 @@ import pytest
 
 from embeddings import experiment
 from embeddings.experiment import Experiment, FastText
-from embeddings.problems import UsageProblem
 from embeddings.tokenizers.subwords import Subwords
 from embeddings.training import architectures
 from embeddings.training import mesh as meshes
@@ -62,7 +61,7 @@ def trained(made, state):
 @pytest.mark.parametrize("part", [{}, {"algorithm": "cbow"}, {"algorithm": "cbow", "position_weights": True}], ids=str)
 def test_sgd_on_rows_is_descent_on_the_stated_objective(part):
     what = settings(mean_gradient="exact", **part)
-    made, objective = job(what), fasttext.objective(what.fasttext)
+    made, objective = job(what), fasttext.objective(what.fasttext, corpus())
     state = made.start(0)
     noise = np.random.default_rng(1).normal(size=state["params"].output.shape, scale=0.4).astype(np.float32)
     params = jax.tree.map(lambda p: 4 * p, state["params"])._replace(output=jnp.asarray(noise))
@@ -132,8 +131,3 @@ def test_tables_are_never_copied(shape):
     program = made.lower().compile().as_text()
     assert not re.search(rf"f32\[{rows},{width // shape[1] // shape[2]}\]\S* copy\(", program)
     assert not re.search(rf"f32\[{rows},\d+\]\S* (all-gather|all-reduce|all-to-all|collective-permute)", program)
-
-
-def test_a_tree_of_words_is_refused():
-    with pytest.raises(UsageProblem, match=r"--fasttext\.loss=hierarchical_softmax .*choose"):
-        job(settings(loss="hierarchical_softmax"))

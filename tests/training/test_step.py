@@ -13,7 +13,9 @@ from embeddings import experiment
 from embeddings.inputs.words import Batches
 from embeddings.models import word2vec
 from embeddings.models.word2vec import Params
-from embeddings.objectives.words import Softmax, cbow, skip_gram
+from embeddings.objectives.noise import cbow, skip_gram
+from embeddings.objectives.softmax import Adaptive, Full, Softmax
+from embeddings.objectives.words import Centre, Context
 from embeddings.problems import UsageProblem
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
@@ -211,22 +213,32 @@ def test_other_optimizers_are_refused():
         rows_step(skip_gram(), config, rate, mesh_of())
 
 
-@pytest.mark.parametrize(
-    ("shape", "name"), [((1, 1, 1), "momentum"), ((8, 1, 1), "adam"), ((2, 2, 2), "adam"), ((2, 2, 2), "adafactor")]
-)
-def test_the_dense_step_is_optax_on_the_mean_loss(shape, name):
+FULL, ADAPTIVE = Softmax(Centre(), Full(V)), Softmax(Context(), Adaptive((40, 300, V)), by_mean=True)
+
+
+def dense_start(objective):
+    """Parameters of which none is zero, padding apart."""
+    output = jax.tree.map(np.asarray, objective.init(jax.random.key(1), D))
+    rng = np.random.default_rng(6)
+    return Params(start().input, jax.tree.map(lambda x: rng.normal(size=x.shape, scale=0.4).astype(np.float32), output))
+
+
+@pytest.mark.parametrize(("objective", "shape", "name"), [
+    (FULL, (1, 1, 1), "momentum"), (FULL, (2, 2, 2), "adafactor"), (ADAPTIVE, (2, 2, 2), "adam"),
+], ids=lambda x: type(x.words).__name__ if isinstance(x, Softmax) else str(x))
+def test_the_dense_step_is_optax_on_the_mean_loss(objective, shape, name):
     config, rate = settings(name, 0.02)
-    step = dense_step(Softmax().loss, optimizer.build(config, rate), mesh_of(shape))
+    step = dense_step(objective.loss, optimizer.build(config, rate), mesh_of(shape))
     source = batches(batch=64, multiple=8)
-    state, sums = trained(step, source)
+    state, sums = trained(step, source, params=dense_start(objective))
     by_hand = optimizer.build(config, rate)
-    params = jax.tree.map(jnp.asarray, start())
+    params = jax.tree.map(jnp.asarray, dense_start(objective))
     kept = by_hand.init(params)
 
     @jax.jit
     def gradient(params, batch):
         def mean(params):
-            total, weight = Softmax().loss(params, batch)["loss"]
+            total, weight = objective.loss(params, batch)["loss"]
             return total / weight
 
         return jax.grad(mean)(params)
@@ -234,19 +246,31 @@ def test_the_dense_step_is_optax_on_the_mean_loss(shape, name):
     for n in range(2):
         changes, kept = by_hand.update(gradient(params, source(n)), kept, params)
         params = optax.apply_updates(params, changes)
-    for got, want in zip(step.parameters(state), params, strict=True):
+    for got, want in zip(jax.tree.leaves(step.parameters(state)), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-5)
     assert state["step"] == 2 and sums["loss"][1] > 0
 
 
-def test_tables_and_what_adam_keeps_of_them_are_split_by_width():
+def test_tables_are_split_by_width_classes_by_rows_and_what_adam_keeps_as_they_are():
     config, rate = settings("adam")
-    step = dense_step(Softmax().loss, optimizer.build(config, rate), mesh_of((2, 2, 2)))
-    state = step.start(lambda: word2vec.init(jax.random.key(0), CONFIG))
-    tables = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim == 2]
-    assert len(tables) == 6
-    assert all(leaf.sharding.spec == P(None, ("fsdp", "tensor")) for leaf in tables)
-    assert all(leaf.addressable_shards[0].data.shape == (V, D // 4) for leaf in tables)
+    step = dense_step(ADAPTIVE.loss, optimizer.build(config, rate), mesh_of((2, 2, 2)))
+    state = step.start(lambda: Params(jnp.ones((V, D)), ADAPTIVE.init(jax.random.key(1), D)))
+    specs = {"input": P(None, ("fsdp", "tensor")), "classes": P(("fsdp", "tensor"), None), "narrow": P(None, None)}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if leaf.ndim == 2:
+            assert leaf.sharding.spec == specs[path[-1].name]
+            parts = leaf.size // leaf.addressable_shards[0].data.size
+            assert parts == (1 if path[-1].name == "narrow" else 4)
+
+
+def test_no_table_travels_between_devices_that_split_it():
+    """Along data a dense gradient is added up, as large as a table; along fsdp and tensor nothing of that size goes."""
+    config, rate = settings("adam")
+    for objective in (Softmax(Centre(), Full(LARGE)), Softmax(Centre(), Adaptive((100, 2000, LARGE)))):
+        step = dense_step(objective.loss, optimizer.build(config, rate), mesh_of((1, 4, 2)))
+        state = step.shapes(lambda o=objective: Params(jnp.zeros((LARGE, D)), o.init(jax.random.key(0), D)))
+        program = step.lower(state, batches()(0)).compile().as_text()
+        assert 0 < max(collectives(program)) < LARGE * D / 8
 
 
 def test_making_the_state_in_place_draws_the_same_numbers():

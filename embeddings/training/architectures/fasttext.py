@@ -12,8 +12,7 @@ from embeddings.inputs.subwords import SubwordBatches
 from embeddings.models import fasttext
 from embeddings.models.word2vec import Params
 from embeddings.objectives import subwords as readers
-from embeddings.objectives import words as objectives
-from embeddings.problems import UsageProblem
+from embeddings.objectives.words import Objective
 from embeddings.tokenizers.subwords import Rows, Subwords
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
@@ -46,7 +45,7 @@ def imagined(settings: Experiment, different_words: int) -> Material:
 
 
 def build(settings: Experiment, material: Material, mesh: Mesh, initial: Initial | None = None) -> Job:
-    """The job over a corpus, for a mesh. Raises UsageProblem for settings that do not go together.
+    """The job over a corpus, for a mesh. Raises UsageProblem for a width that the mesh cannot split.
 
     Words to start from give their vector to the word's own row, as the authors' program does.
     """
@@ -58,10 +57,10 @@ def build(settings: Experiment, material: Material, mesh: Mesh, initial: Initial
     places = 2 * part.window if part.position_weights else 0
     config = fasttext.Config(len(corpus.counts), len(rows.buckets), part.width, places)
     meshes.check(mesh, jax.eval_shape(lambda: fasttext.init(jax.random.key(0), config)), "--fasttext.width")
-    step = rows_step(objective(part), settings.optimizer, rate, mesh)
+    step = rows_step(objective(part, corpus), settings.optimizer, rate, mesh)
 
     def make(key: jax.Array, *start: jax.Array) -> Params:
-        params = fasttext.init(key, config)
+        params = word2vec.biased(part, corpus, fasttext.init(key, config))
         if not start:
             return params
         table = fasttext.table(params).at[start[0]].set(start[1])
@@ -93,13 +92,11 @@ def used(table: jax.Array, rows: Rows) -> Tables:
     return Tables(fasttext.vectors(table, rows.starts, rows.rows, V), ngrams, jnp.asarray(rows.buckets, jnp.int32))
 
 
-def objective(part: FastText) -> objectives.Objective:
-    """The row objective that the flags name. Raises UsageProblem for one that does not go with n-grams."""
-    if part.loss not in ("negative_sampling", "nce"):
-        raise UsageProblem(f"--fasttext.loss={part.loss} does not go with n-grams: choose negative_sampling or nce")
+def objective(part: FastText, corpus: Corpus) -> Objective:
+    """The row objective that the flags name: word2vec's, with h read from rows of words and n-grams."""
     exact = part.mean_gradient == "exact"
     if part.algorithm == "skipgram":
         reader = readers.Centre(exact)
     else:
         reader = readers.WeightedContext(exact) if part.position_weights else readers.Context(exact)
-    return dataclasses.replace(word2vec.objective(part), reader=reader)
+    return dataclasses.replace(word2vec.objective(part, corpus), reader=reader)

@@ -1,12 +1,15 @@
-"""Losses and gradients against loops over their definitions, finite differences and jax.grad."""
+"""Losses by noise words and their gradients against loops over their definitions, finite differences and jax.grad."""
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embeddings.inputs.words import Batch, Chunk
-from embeddings.models.word2vec import Params
-from embeddings.objectives.words import Softmax, around, by_offset, cbow, skip_gram, spread
+from embeddings.inputs.words import Chunk
+from embeddings.models.word2vec import Biased, Params
+from embeddings.objectives.noise import Contrastive, cbow, skip_gram
+from embeddings.objectives.words import Context
 
 K, B, W, N, D, V = 2, 4, 2, 3, 5, 11
 R = B + 2 * W
@@ -141,40 +144,54 @@ def test_padding_has_no_part(objective):
     assert not any(g.any() for g in objective.gradient(rows, padding))
 
 
-def test_the_softmax_is_its_definition_and_skips_chunks_that_are_not_filled():
-    c, params = chunk(), tables()
-    loss, weight = 0.0, 0
+# Noise contrastive estimation
+
+K_NOISE = 5
+P_NOISE = np.random.default_rng(7).dirichlet(np.ones(V))
+
+
+def contrastive(whole):
+    """The same with log k P of each word."""
+    log_noise = np.log(K_NOISE * P_NOISE).astype(np.float32)
+    return dataclasses.replace(whole, writer=Contrastive(whole.writer, log_noise))
+
+
+def biased_tables(dtype=np.float32):
+    bias = np.random.default_rng(8).normal(size=(V, 1)).astype(dtype)
+    return Params(tables(dtype).input, Biased(tables(dtype).output, bias))
+
+
+def contrastive_by_loop(params, chunk, by_mean):
+    """J by Mnih and Kavukcuoglu's eqs. 6 and 7, each noise word shared by its block, and dJ by the tables."""
+    loss, g = 0.0, jax.tree.map(np.zeros_like, params)
     for k in range(K):
         for i in range(B):
-            for j in context_of(c, k, i):
-                s = params.output.astype(float) @ params.input[int(c.ids[k, i + W])].astype(float)
-                loss += np.log(np.exp(s).sum()) - s[int(c.ids[k, j])]
-                weight += 1
-    two = [jnp.stack([a, a, a]) for a in c]
-    batch = Batch(*two, chunks=jnp.int32(2), words=jnp.int32(16))
-    total, number = Softmax().loss(jax.tree.map(jnp.asarray, params), batch)["loss"]
-    np.testing.assert_allclose(total, 2 * loss, rtol=1e-5)
-    assert number == 2 * weight
-    gradient = jax.grad(lambda p: Softmax().loss(p, batch)["loss"][0])(jax.tree.map(jnp.asarray, params))
-    step = np.zeros((V, D), np.float32)
-    step[int(c.ids[0, 3]), 2] = 1e-2
-    moved = (Params(params.input + s * step, jnp.asarray(params.output)) for s in (1, -1))
-    up, down = (Softmax().loss(p, batch)["loss"][0] for p in moved)
-    np.testing.assert_allclose(jnp.sum(gradient.input * step), (up - down) / 2, rtol=2e-2)
+            around, centre = [int(chunk.ids[k, j]) for j in context_of(chunk, k, i)], int(chunk.ids[k, i + W])
+            predictions = ([(around, centre)] if around else []) if by_mean else [([centre], j) for j in around]
+            for given, predicted in predictions:
+                h = np.mean([params.input[w] for w in given], axis=0)
+                drawn = [(int(n), False, K_NOISE / N) for n in chunk.negatives[k]]
+                for word, is_data, share in [(predicted, True, 1.0), *drawn]:
+                    p = np.exp(h @ params.output.rows[word] + params.output.bias[word, 0])
+                    is_noise = K_NOISE * P_NOISE[word] / (p + K_NOISE * P_NOISE[word])
+                    loss -= share * np.log(1 - is_noise if is_data else is_noise)
+                    by_score = share * ((1 - is_noise) - is_data)
+                    g.output.rows[word] += by_score * h
+                    g.output.bias[word] += by_score
+                    for w in given:
+                        g.input[w] += by_score * params.output.rows[word] / len(given)
+    return loss, g
 
 
-def test_windows_are_sums_over_offsets():
-    rng = np.random.default_rng(2)
-    weight, rows, centres = (rng.normal(size=shape) for shape in [(K, B, 2 * W + 1), (K, R, D), (K, B, D)])
-    near, far = np.zeros((K, B, D)), np.zeros((K, R, D))
-    for i in range(B):
-        for o in range(2 * W + 1):
-            if o != W:
-                near[:, i] += weight[:, i, o, None] * rows[:, i + o]
-                far[:, i + o] += weight[:, i, o, None] * centres[:, i]
-    single = [jnp.asarray(a, jnp.float32) for a in (weight, rows, centres)]
-    np.testing.assert_allclose(around(single[0], single[1]), near, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(spread(single[0], single[2]), far, rtol=1e-4, atol=1e-5)
-    scores = rng.normal(size=(K, B, R)).astype(np.float32)
-    want = [[scores[k, i, i : i + 2 * W + 1] for i in range(B)] for k in range(K)]
-    assert (by_offset(jnp.asarray(scores)) == np.array(want)).all()
+@pytest.mark.parametrize("whole", [skip_gram(K_NOISE), cbow(K_NOISE, exact=True)], ids=["skipgram", "cbow exact"])
+def test_noise_contrastive_estimation_is_its_definition(whole):
+    objective, c = contrastive(whole), chunk()
+    loss, wanted = contrastive_by_loop(biased_tables(np.float64), c, isinstance(whole.reader, Context))
+    rows = rows_of(objective, c, biased_tables())
+    np.testing.assert_allclose(objective.loss(rows, c)["loss"][0], loss, rtol=1e-5)
+    found = jax.tree.map(np.zeros_like, wanted)
+    trees = (found, objective.rows(c), objective.gradient(rows, c))
+    for table, ids, g in zip(*map(jax.tree.leaves, trees), strict=True):
+        np.add.at(table, np.asarray(ids), np.asarray(g, np.float64))
+    for got, want in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)

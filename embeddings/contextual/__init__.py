@@ -1,0 +1,1 @@
+"""Contextual models in use: texts in, vectors of texts and tokens out."""

@@ -1,0 +1,272 @@
+"""A contextual model in use: vectors of texts and of tokens, attention, words in the place of masks.
+
+Texts are cut into tokens once, packed into rows of few lengths, and go through the model in calls of a fixed number of
+tokens. Neither what stands beside a text nor the number of devices changes its vector.
+
+Shapes: n texts, N tokens of a text, T tokens of a row, D width, E width of a text's vector, L layers, H heads.
+"""
+import dataclasses
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from embeddings.contextual import texts as reading
+from embeddings.contextual.packing import Packer
+from embeddings.contextual.pooling import POOLINGS, Pooling
+from embeddings.contextual.program import NORMALIZE, Program
+from embeddings.formats.sentence_transformers import Dense, Pipeline
+from embeddings.inputs.sequences import Tokens
+from embeddings.models.transformer import ATTENTION, STATES, Output
+from embeddings.problems import Problem, UsageProblem
+from embeddings.screen import Screen
+from embeddings.tokenizers.pieces import Pieces
+
+TOKENS = {"cpu": 1024}
+"""Tokens of a call for each device: as many as a processor's cache is fastest with; elsewhere 16384."""
+TEXTS_AT_ONCE = 16384
+"""Texts cut into tokens at a time: bounds the memory for all but their vectors."""
+HeadMask = Float[np.ndarray | Array, "L H"] | tuple[Float[np.ndarray | Array, "_"], ...]
+
+
+class CutText(UserWarning):
+    """Texts were longer than the model reads: what is beyond was left out."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TokenVectors:
+    """The tokens of a text and what the model makes of them; special ones are among them."""
+
+    tokens: tuple[str, ...]
+    ids: Int[np.ndarray, "N"]
+    offsets: Int[np.ndarray, "N 2"]
+    """First character of each token in the text and the one after its last; (0, 0) for special ones."""
+    vectors: Float[np.ndarray, "N D"] | Float[np.ndarray, "L1 N D"]
+    """Of one layer, or of all."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contextual:
+    """A model, its tokenizer, and what is done with its states."""
+
+    module: ModuleType
+    """models.bert or models.gpt."""
+    family: str
+    """A name in formats.families."""
+    config: Any
+    params: Any
+    tokenizer: Pieces
+    pipeline: Pipeline = Pipeline()
+    devices: tuple[Any, ...] = ()
+    """Where it runs, the rows of a call split over them; empty takes all of this process."""
+
+    @functools.cached_property
+    def mesh(self) -> Mesh:
+        """The devices in a row."""
+        return Mesh(np.array(self.devices or jax.local_devices()), ("data",))
+
+    @functools.cached_property
+    def placed(self) -> Any:
+        """The parameters on the devices, and those of the steps after pooling."""
+        steps = tuple((s.kernel, s.bias) if isinstance(s, Dense) else () for s in self.pipeline.steps)
+        return jax.device_put((self.params, steps), NamedSharding(self.mesh, P()))
+
+    @functools.cached_property
+    def _programs(self) -> dict[tuple, Program]:
+        return {}
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a text at most, special ones included."""
+        return min(self.pipeline.longest or self.config.longest, self.config.longest)
+
+    @property
+    def width(self) -> int:
+        """E."""
+        dense = [step for step in self.pipeline.steps if isinstance(step, Dense)]
+        return dense[-1].kernel.shape[1] if dense else len(self.pipeline.pooling) * self.config.stack.width
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        *,
+        layer: int | None = None,
+        pooling: Pooling | Sequence[Pooling] | None = None,
+        normalize: bool | None = None,
+        truncate_dim: int | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        windows: int | None = None,
+        head_mask: HeadMask | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool = False,
+    ) -> Float[np.ndarray, "n E"]:
+        """One row a text (a single string is one text), float32.
+
+        Args:
+            texts: of any length; see `windows` for those that the model cannot read whole.
+            layer: whose states are pooled: 0 for what goes into the first, L or -1 for the last. Without it the last's,
+                and what the model does with a pooled vector is done (Dense, Normalize).
+            pooling: how, instead of the model's own way.
+            normalize: whether vectors are scaled to length 1; without it as the model says.
+            truncate_dim: how many of a vector's first numbers are kept, before it is scaled if `normalize` is true.
+            prompt_name: which of the model's prompts stands before each text; without it the default one, if any.
+            prompt: another prompt, instead.
+            windows: texts longer than the model reads are cut into windows that overlap by so many tokens, and the
+                vector is the mean of theirs by their tokens. Without it they are read as far as the model reads, with a
+                warning CutText.
+            head_mask: what each head of each layer counts, 1 unless it is to be left out.
+            batch_size: texts of 64 tokens that are read at a time; without it as many as the device is fastest with.
+            show_progress_bar: whether standard error is told how far it is.
+
+        Raises Problem for what is not a string, UsageProblem for a layer, pooling or prompt that is not there.
+        """
+        texts = [texts] if isinstance(texts, str) else texts
+        reading.check(texts)
+        program = self._program(layer, pooling, normalize)
+        before, screen = self._prompt(prompt_name, prompt), Screen(sys.stderr) if show_progress_bar else None
+        parts, cut = [], 0
+        for at in range(0, len(texts), TEXTS_AT_ONCE):
+            some = texts[at : at + TEXTS_AT_ONCE]
+            read = reading.read(self.tokenizer, some, self.longest, self.pipeline, before, windows)
+            report = screen and functools.partial(_report, screen, at, len(texts), read.texts / len(read.owner))
+            vectors = program.vectors(self.placed, read, self.packer(batch_size), head_mask, report)
+            parts.append(read.joined(vectors))
+            cut += read.cut
+        if screen:
+            screen.end()
+        if cut:
+            warnings.warn(f"{cut} of {len(texts)} texts have more than {self.longest} tokens: their beginning was read",
+                          CutText, stacklevel=2)
+        out = np.concatenate(parts or [np.empty((0, self.width), np.float32)])[:, :truncate_dim]
+        again = normalize or (windows is not None and any(step == NORMALIZE for step, _ in program.steps))
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12) if again else out
+
+    def tokens(
+        self, text: str | Sequence[str], *, layer: int | str | None = None, head_mask: HeadMask | None = None
+    ) -> TokenVectors | list[TokenVectors]:
+        """Contextual vectors of the tokens of a text, or of each of several.
+
+        `layer` is as in `encode`; "all" gives those of all layers, `[L + 1, N, D]`, from what goes into the first on.
+        """
+        texts = [text] if isinstance(text, str) else text
+        reading.check(texts)
+        read = reading.read(self.tokenizer, texts, self.longest, self.pipeline, offsets=True)
+        if layer == "all":
+            states = [np.asarray(self._output(ids, types, {STATES}, head_mask).states)[:, 0, : len(ids)]
+                      for ids, types in _split(read)]
+        else:
+            program = self._program(layer, (), None)
+            states = program.states(self.placed, read, self.packer(), head_mask)
+        names = self.tokenizer.tokens
+        found = [
+            TokenVectors(tuple(names[i] for i in read.ids[a:b]), read.ids[a:b], read.offsets[a:b], vectors)
+            for a, b, vectors in zip(read.starts[:-1], read.starts[1:], states, strict=True)
+        ]
+        return found[0] if isinstance(text, str) else found
+
+    def attention(self, text: str, *, head_mask: HeadMask | None = None) -> Float[np.ndarray, "L H N N"]:
+        """How much each token of a text looks at each other, `[layer, head, who looks, at whom]`; rows add up to 1.
+
+        Of a model with pruned heads, a list of `[H, N, N]`, one a layer.
+        """
+        reading.check([text])
+        read = reading.read(self.tokenizer, [text], self.longest, self.pipeline)
+        weights = self._output(read.ids, read.types, {ATTENTION}, head_mask).attention
+        N = len(read.ids)
+        if isinstance(weights, tuple):
+            return [np.asarray(of_layer)[0, :, :N, :N] for of_layer in weights]
+        return np.asarray(weights)[:, 0, :, :N, :N]
+
+    def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
+        """For each mask of a text (`tokenizer.names["mask_token"]`, as [MASK]) the k likeliest tokens, with their p.
+
+        Raises Problem for a model that does not predict masked words, and UsageProblem for a text without a mask.
+        """
+        if self.tokenizer.mask is None or not getattr(self.config, "predictions", False):
+            raise Problem("this model does not predict masked words: load one that was saved with its masked-LM head")
+        reading.check([text])
+        read = reading.read(self.tokenizer, [text], self.longest, self.pipeline)
+        places = np.flatnonzero(read.ids == self.tokenizer.mask)
+        if not len(places):
+            raise UsageProblem(f"no {self.tokenizer.names['mask_token']} in the first {self.longest} tokens: write it "
+                               "where a word is to be predicted")
+        states = self._output(read.ids, read.types, frozenset(), None).hidden[0, places]
+        p = jax.nn.softmax(self.module.logits(self.placed[0], self.config, states))
+        best, which = jax.lax.top_k(p, k)
+        names = self.tokenizer.tokens
+        return [[(names[i], float(x)) for i, x in zip(row, values, strict=True)]
+                for row, values in zip(np.asarray(which), np.asarray(best), strict=True)]
+
+    def packer(self, batch_size: int | None = None) -> Packer:
+        """How texts become calls."""
+        devices = self.mesh.size
+        tokens = TOKENS.get(self.mesh.devices.flat[0].platform, 16384) if batch_size is None else 64 * batch_size
+        return Packer.of(self.longest, tokens * devices, devices)
+
+    def _program(
+        self, layer: int | None, pooling: Pooling | Sequence[Pooling] | None, normalize: bool | None
+    ) -> Program:
+        L = self.config.stack.layers
+        if layer is not None and not -L - 1 <= layer <= L:
+            raise UsageProblem(f"layer {layer}: there are 0 (what goes into the first) to {L}")
+        modes = self.pipeline.pooling if pooling is None else (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        for mode in modes:
+            if mode not in POOLINGS:
+                raise UsageProblem(f"pooling {mode!r}: choose from {', '.join(POOLINGS)}")
+        whole = layer is None and pooling is None  # linear maps are made for the last layer, pooled as the model does
+        used = [(n, step) for n, step in enumerate(self.pipeline.steps)
+                if (whole if isinstance(step, Dense) else normalize is not False)]
+        steps = tuple((step.activation if isinstance(step, Dense) else NORMALIZE, n) for n, step in used)
+        key = (L if layer is None else layer % (L + 1), modes, steps)
+        if key not in self._programs:
+            self._programs[key] = Program(self.module, self.config, *key, self.mesh)
+        return self._programs[key]
+
+    def _prompt(self, name: str | None, prompt: str | None) -> str:
+        name = self.pipeline.prompt if name is None and prompt is None else name
+        if prompt is not None or name is None:
+            return prompt or ""
+        if name not in self.pipeline.prompts:
+            known = ", ".join(self.pipeline.prompts) or "none"
+            raise UsageProblem(f"no prompt {name!r}: the model has {known}; or give the text itself as `prompt`")
+        return self.pipeline.prompts[name]
+
+    def _output(
+        self,
+        ids: Int[np.ndarray, "N"],
+        types: Int[np.ndarray, "N"],
+        outputs: Collection[str],
+        head_mask: HeadMask | None,
+    ) -> Output:
+        """What the model makes of one text, in a row of one of the packer's lengths."""
+        N = len(ids)
+        T = next(tier for tier in self.packer().tiers if tier >= N)
+        rows = np.zeros((4, 1, T), np.int32)
+        rows[:, 0, :N] = ids, np.ones(N), np.arange(N), types
+        return self._one(self.placed[0], Tokens(*rows), head_mask, frozenset(outputs))
+
+    @functools.cached_property
+    def _one(self) -> Callable[..., Output]:
+        def apply(params: Any, tokens: Tokens, head_mask: Any, outputs: frozenset[str]) -> Output:
+            return self.module.apply(params, self.config, tokens, head_mask=head_mask, outputs=outputs)
+
+        return jax.jit(apply, static_argnums=3)
+
+
+def _report(screen: Screen, before: int, total: int, share: float, done: int) -> None:
+    screen.amount("encoding", before + int(share * done), total)
+
+
+def _split(read: reading.Reading) -> Iterator[tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N"]]]:
+    """Ids and types of each text."""
+    for a, b in zip(read.starts[:-1], read.starts[1:], strict=True):
+        yield read.ids[a:b], read.types[a:b]

@@ -1,0 +1,90 @@
+"""Scaled dot-product attention, in the forms that devices are fastest at; the first one is what the others are held to.
+
+    z_t = sum_s a_ts v_s,   a_t = softmax over the s that t sees of (q_t . k_s + bias_ts)
+
+q comes scaled by 1 / sqrt(K) already.
+
+    xla      matrix products over the whole batch, on any device; the reference
+    rows     the same, one row of the batch after the other: the scores of one stay in a processor's cache
+    splash   Pallas kernel for TPUs: blocks of scores that never leave the chip, segments by number
+    cudnn    NVIDIA's fused kernel
+
+Shapes: B batch, T queries, S keys, H heads, K head width.
+"""
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from embeddings.models.dropout import Keys, kept, scaled
+
+Implementation = Literal["xla", "rows", "splash", "cudnn"]
+
+HIDDEN = -1e9
+"""Added to the score of a key that is not seen: its weight is exactly 0 unless a query sees no key at all."""
+
+
+def hidden(queries: Int[Array, "*B T"], keys: Int[Array, "*B S"], causal: bool) -> Float[Array, "*B T S"]:
+    """What is added to scores: 0 for the keys of a query's segment, if causal not for those that come after it."""
+    seen = queries[..., :, None] == keys[..., None, :]
+    seen = seen & jnp.tril(jnp.ones(seen.shape[-2:], bool)) if causal else seen
+    return jnp.where(seen, 0.0, HIDDEN)
+
+
+def attention(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B S H K"],
+    v: Float[Array, "B S H K"],
+    segments: Int[Array, "B T"],
+    key_segments: Int[Array, "B S"],
+    *,
+    bias: Float[Array, "H T S"] | None = None,
+    causal: bool = False,
+    dropout: tuple[Keys, float] | None = None,
+    weights: bool = False,
+    implementation: Implementation = "xla",
+) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"] | None]:
+    """z, and a (after dropout) if `weights`; `dropout` is a key for each row and the share of weights to drop.
+
+    The kernels know neither bias nor dropout nor weights, and rows no weights: the reference does these.
+    """
+    if implementation in ("splash", "cudnn") and bias is None and dropout is None and not weights:
+        from embeddings.models import kernels  # late: Pallas takes a second to import
+
+        return kernels.attention(q, k, v, segments, key_segments, causal, implementation), None
+    keys, rate = dropout or (None, 0.0)
+
+    def one(row: tuple) -> tuple[Array, Array | None]:
+        return _row(*row, bias, causal, rate, weights)
+
+    rows = (q, k, v, segments, key_segments, keys)
+    return jax.lax.map(one, rows) if implementation == "rows" and not weights else jax.vmap(one)(rows)
+
+
+def _row(
+    q: Float[Array, "T H K"],
+    k: Float[Array, "S H K"],
+    v: Float[Array, "S H K"],
+    segments: Int[Array, "T"],
+    key_segments: Int[Array, "S"],
+    key: PRNGKeyArray | None,
+    bias: Float[Array, "H T S"] | None,
+    causal: bool,
+    rate: float,
+    weights: bool,
+) -> tuple[Float[Array, "T H K"], Float[Array, "H T S"] | None]:
+    """z of one row, and a. Heads stand before positions, which is what products of matrices are fastest with."""
+    exact = jax.lax.Precision.HIGHEST if q.dtype == jnp.float32 else None
+    q, k, v = jax.lax.optimization_barrier(tuple(jnp.swapaxes(x, 0, 1) for x in (q, k, v)))
+    scores = jnp.einsum("htk,hsk->hts", q, k, precision=exact, preferred_element_type=jnp.float32)
+    scores = (scores if bias is None else scores + bias) + hidden(segments, key_segments, causal)
+    raised = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
+    total = jnp.sum(raised, axis=-1, keepdims=True)
+    a = raised / total if weights else None
+    if key is not None and rate:
+        keep = kept(key, rate, raised.shape)
+        raised, a = scaled(raised, keep, rate), None if a is None else scaled(a, keep, rate)
+    # Dividing what is summed up takes K divisions a query instead of S.
+    z = jnp.einsum("hts,hsk->htk", raised.astype(v.dtype), v, precision=exact) / total.astype(v.dtype)
+    return jnp.swapaxes(z, 0, 1), a

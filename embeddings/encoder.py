@@ -261,6 +261,10 @@ def load(
     if path.is_dir():
         from embeddings.training import run_folder  # late: Orbax takes a second to import and files need none
 
+        if run_folder.read_experiment(path).contextual:
+            from embeddings.contextual import folder
+
+            return folder.read_run(path, None if dtype == "float32" else dtype)
         vectors = encoded(*run_folder.read_tables(path))
     elif path.exists():
         held = detection.read(path)

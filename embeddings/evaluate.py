@@ -1,9 +1,9 @@
-"""Measures a model: word vectors by analogies and similarity, and any encoder of texts by the tasks of sentences.
+"""Measures a model: word vectors by analogies and similarity, any encoder of texts by the tasks of sentences.
 
     python -m embeddings.evaluate --model=runs/quick
     python -m embeddings.evaluate --model=vectors.vec --task=analogies --vocabulary=200000 --output=analogies.md
     python -m embeddings.evaluate --model=glove.6B.300d.txt --task=sts --tokenizer=whitespace --stop_words=english
-    python -m embeddings.evaluate --model=runs/quick --task=retrieval,classification,clustering,pairs
+    python -m embeddings.evaluate --model=all-MiniLM-L6-v2 --task=sts,retrieval,classification,clustering,pairs
     python -m embeddings.evaluate --model=runs/quick --task=retrieval --collection=mine.jsonl --field=question,answer
 """
 import csv
@@ -28,7 +28,7 @@ class Flags:
     """What is measured, and how."""
 
     model: str
-    """A run's folder, or a file of vectors: word2vec's, GloVe's or fastText's."""
+    """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
     task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
                         "entities", "retrieval", "senteval"], ...] = ()
     """What to measure; empty takes every task whose data is there and that the model can do, but senteval."""
@@ -48,6 +48,8 @@ class Flags:
     """Files of (query, document) pairs that retrieval is measured on too: .csv .tsv .jsonl .parquet."""
     field: tuple[str, ...] = ("query", "document")
     """The two fields of --collection."""
+    published: str = ""
+    """Model whose published scores stand beside those of sts, as all-MiniLM-L6-v2; empty takes the name of --model."""
     data: str = ""
     """Folder of data sets; empty takes the environment variable EMBEDDINGS_DATA."""
     output: str = ""
@@ -104,8 +106,10 @@ def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, 
     """The tasks (evaluation.tasks.Task) that are asked for, or can be run, and why others are left out."""
     from embeddings.evaluation import tasks as evaluations
 
+    name = Path(flags.model).name
+    published = flags.published or (name if name in evaluations.sts.PUBLISHED else "")
     files = tuple(map(Path, flags.collection))
-    options = evaluations.Options(flags.vocabulary, flags.method, flags.pooling, files, flags.field)
+    options = evaluations.Options(flags.vocabulary, flags.method, flags.pooling, files, flags.field, published)
     if flags.task:
         return evaluations.tasks(flags.task, data, options), {}
     left_out = {name: reason for name in evaluations.TASKS if (reason := evaluations.missing(name, data, options))}
@@ -120,7 +124,9 @@ def opened(flags: Flags, stop_words: frozenset[str]) -> Any:
 
     model = encoder.load(flags.model, flags.tokenizer or None, counts=flags.counts or None)
     if not isinstance(model, encoder.WordVectors):
-        print(f"{flags.model}: {type(model).__name__}\n")
+        if stop_words:
+            raise UsageProblem("--stop_words is for word vectors: leave it out")
+        print(f"{flags.model}: {type(model).__name__}, {model.width} dimensions\n")
         return model
     model = dataclasses.replace(model, stop_words=stop_words)
     case = "lower case" if model.tokenizer.lower else "case kept"

@@ -113,6 +113,61 @@ class Glove:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pieces:
+    """How text becomes pieces of words, for models of running text."""
+
+    path: str = ""
+    """Folder or file of a tokenizer; empty makes one of the corpus, or takes that of --start_from."""
+    kind: Literal["wordpiece", "bpe", "unigram", "sentencepiece_bpe"] = "wordpiece"
+    """What is made: BERT's, GPT-2's (of bytes), or sentencepiece's two."""
+    size: Positive = 30000
+    """Tokens of the vocabulary, at most."""
+    lower: bool = True
+    """Whether upper case is folded."""
+    sample: Count = 200
+    """Megabytes of the corpus that a tokenizer is made of; 0 takes all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+    """A Transformer (Vaswani et al. 2017)."""
+
+    layers: Positive = 12
+    """Layers, L."""
+    width: Positive = 768
+    """Length of a state, D."""
+    heads: Positive = 12
+    """Attention heads of a layer, H; they divide the width."""
+    feed_forward: Positive = 3072
+    """Inner units of the feed-forward network, F."""
+    length: Positive = 128
+    """Tokens of a row in training, T."""
+    positions: Positive = 512
+    """Tokens of a text that the model can read, at most."""
+    dropout: Decay = 0.1
+    """Share of what a sub-layer gives that is dropped."""
+    attention_dropout: Decay = 0.1
+    """Share of attention weights that are dropped."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What products are taken in; parameters are float32."""
+    remat: bool = False
+    """Whether layers are computed again on the way back, which takes less memory and more time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bert(Transformer):
+    """BERT (Devlin et al. 2019), trained on masked words; without the prediction of next sentences, as RoBERTa."""
+
+    masked: Share = 0.15
+    """Share of a row's tokens that are predicted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpt(Transformer):
+    """GPT-2 (Radford et al. 2019), trained on each next word."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How gradients become updates."""
 
@@ -147,7 +202,9 @@ class Train:
     steps: Count = 0
     """Batches in all; 0 takes them from epochs."""
     batch: Positive = 65536
-    """Raw words of the corpus a batch; of GloVe, counted pairs."""
+    """What a batch holds: raw words of the corpus; of GloVe counted pairs, of models of running text tokens."""
+    chunks: Positive = 1
+    """Parts that a batch of running text is gone through in, for less memory; the gradient is the whole batch's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,14 +276,15 @@ class Log:
 class Experiment:
     """One run, from text to vectors."""
 
-    architecture: Literal["word2vec", "fasttext", "glove"] = "word2vec"
+    architecture: Literal["word2vec", "fasttext", "glove", "bert", "gpt"] = "word2vec"
     """What is trained."""
     corpus: str = "python_docs"
     """A known corpus by name, or a file, folder or glob of .txt .gz .xz .zst .jsonl .parquet files."""
     run: str = ""
     """Folder that this run is written to; a run that was cut off is resumed from it."""
     start_from: str = ""
-    """A run's folder or a file of vectors: words in common start from theirs; empty starts all at random."""
+    """What training starts from, a path or a name: words in common with a file of vectors or a run's folder start from
+    theirs; a contextual model goes on from its folder. Empty starts at random."""
     seed: Annotated[int, Range(at_least=0, below=2**32)] = 0
     """Seed of everything that is drawn."""
     text: Text = Text()
@@ -234,6 +292,9 @@ class Experiment:
     word2vec: Word2Vec = Word2Vec()
     fasttext: FastText = FastText()
     glove: Glove = Glove()
+    pieces: Pieces = Pieces()
+    bert: Bert = Bert()
+    gpt: Gpt = Gpt()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     mesh: Mesh = Mesh()
@@ -243,14 +304,24 @@ class Experiment:
     log: Log = Log()
 
     @property
-    def model(self) -> Word2Vec | FastText | Glove:
+    def model(self) -> Word2Vec | FastText | Glove | Transformer:
         """The settings of the architecture that is trained."""
         return getattr(self, self.architecture)
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """Parts that do nothing with the architecture, beside those of others."""
+        return ("vocabulary",) if self.contextual else ("pieces",)
+
+    @property
     def by_rows(self) -> bool:
         """Whether an update touches some rows of the tables, not all parameters."""
-        return getattr(self.model, "loss", None) not in DENSE
+        return not self.contextual and getattr(self.model, "loss", None) not in DENSE
+
+    @property
+    def contextual(self) -> bool:
+        """Whether the model reads running text."""
+        return isinstance(self.model, Transformer)
 
     def validate(self) -> None:
         """Raises UsageProblem, naming the flag, where fields contradict each other or a value is out of bounds."""
@@ -263,6 +334,8 @@ class Experiment:
                                "or --word2vec.loss=softmax")
         if isinstance(self.model, Word2Vec):
             self._validate_windows(self.model)
+        if isinstance(self.model, Transformer):
+            self._validate_rows(self.model)
         if not self.text.field:
             raise UsageProblem("--text.field names no column to read")
         if self.mesh.data == 0:
@@ -276,6 +349,17 @@ class Experiment:
         if place not in ("", "auto") and not place.rpartition(":")[2].isdecimal():
             raise UsageProblem(f"--processes.coordinator={place}: write HOST:PORT of process 0, or auto")
 
+    def _validate_rows(self, model: Transformer) -> None:
+        part = self.architecture
+        if model.width % model.heads:
+            raise UsageProblem(f"--{part}.heads={model.heads} must divide --{part}.width={model.width}")
+        if not 8 <= model.length <= model.positions:
+            raise UsageProblem(f"--{part}.length={model.length} must be from 8 to --{part}.positions={model.positions}")
+        if self.train.batch < model.length * self.train.chunks:
+            raise UsageProblem(f"--train.batch={self.train.batch} tokens hold less than a row of {model.length} for "
+                               f"each of --train.chunks={self.train.chunks}: raise it")
+        if isinstance(model, Bert) and model.masked <= 0:
+            raise UsageProblem("--bert.masked=0 leaves nothing to predict")
 
     def _validate_windows(self, model: Word2Vec) -> None:
         part = self.architecture

@@ -169,10 +169,10 @@ def _build(cls: type[T], values: absl_flags.FlagValues, prefix: str = "") -> T:
 
 
 def _other_architectures(instance: Any) -> set[str]:
-    """Parts named as a choice of --architecture that is not the one chosen."""
+    """Parts named as a choice of --architecture that is not the one chosen, and others that do nothing with it."""
     choice = typing.get_type_hints(type(instance)).get("architecture")
     names = set(typing.get_args(choice)) & set(parts(type(instance)))
-    return names - {getattr(instance, "architecture", "")}
+    return names - {getattr(instance, "architecture", "")} | set(getattr(instance, "unused", ()))
 
 
 def _refuse_other_architectures(instance: Any, settings: Sequence[Setting]) -> None:
@@ -180,5 +180,6 @@ def _refuse_other_architectures(instance: Any, settings: Sequence[Setting]) -> N
     for given in settings:
         part = given.name.partition(".")[0]
         if part in aside:
+            other = f"choose --architecture={part}" if part not in getattr(instance, "unused", ()) else "choose another"
             raise UsageProblem(f"{given.where}--{given.name} does nothing with --architecture={instance.architecture}; "
-                               f"leave it out, or choose --architecture={part}")
+                               f"leave it out, or {other}")

@@ -9,17 +9,13 @@ from typing import Any
 import jax
 
 from embeddings import experiment
-from embeddings.corpus import documents, shards
-from embeddings.corpus.vocabulary import Vocabulary
 
-RECORDED = ("embeddings", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "pyarrow")
+RECORDED = ("embeddings", "jax", "jaxlib", "numpy", "flax", "optax", "orbax-checkpoint", "pyarrow", "tokenizers")
 """Packages whose versions are written down."""
 
 
-def facts(
-    settings: experiment.Experiment, source: documents.Source, vocabulary: Vocabulary, tokens: shards.TokenShards
-) -> dict[str, Any]:
-    """What a run was made from and on, for its provenance.json."""
+def facts(settings: experiment.Experiment, corpus: dict[str, Any]) -> dict[str, Any]:
+    """What a run was made from (`corpus`) and on, for its provenance.json."""
     return {
         "flags": experiment.fingerprint(settings),
         "commit": commit(Path(__file__).parent),
@@ -27,14 +23,7 @@ def facts(
         "devices": [device.device_kind for device in jax.devices()[:1]] + [jax.device_count(), jax.process_count()],
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "corpus": {
-            "files": [file.name for file in source.files[:100]],
-            "key": tokens.folder.name,
-            "words": vocabulary.total,
-            "tokens": tokens.tokens,
-            "lines": tokens.lines,
-            "vocabulary": len(vocabulary.words),
-        },
+        "corpus": corpus,
     }
 
 

@@ -31,11 +31,11 @@ def main(settings: Experiment, words: list[str]) -> None:
     cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "compiled" / processor()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-    from embeddings import session  # late, as it imports JAX, which reads XLA_FLAGS
+    from embeddings import levels, session  # late, as they import JAX, which reads XLA_FLAGS
     from embeddings.screen import Screen
 
     data = os.environ.get("EMBEDDINGS_DATA")
-    place = session.Place(
+    place = levels.Place(
         Path(data) if data else None,
         cache,
         time.monotonic,

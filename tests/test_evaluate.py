@@ -10,7 +10,7 @@ import pytest
 from embeddings import evaluate
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import table, tasks
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 
 QUESTIONS = """: family
 king queen man woman
@@ -87,16 +87,24 @@ def test_sentences_are_measured_beside_baselines(place, tmp_path):
 
 
 def test_a_task_that_the_model_cannot_do_is_said(place, monkeypatch, capsys):
-    """No kind of model that is opened today is an encoder alone."""
-    encoder = type("Encoder", (), {"encode": lambda self, texts: np.array([[len(t), ord(t[0])] for t in texts], float)})
+    encoder = type("Encoder", (), {"encode": lambda self, texts: np.array([[len(t), ord(t[0])] for t in texts], float),
+                                   "width": 2})
     monkeypatch.setattr("embeddings.encoder.load", lambda *_, **__: encoder())
     monkeypatch.setenv("EMBEDDINGS_DATA", str(place / "data"))
     evaluate.main(evaluate.Flags("a/folder"), [])
     shown = capsys.readouterr().out
-    assert shown.startswith("a/folder: Encoder\n\nSentence similarity\n") and "Word similarity" not in shown
+    assert shown.startswith("a/folder: Encoder, 2 dimensions\n\nSentence similarity\n")
+    assert "Word similarity" not in shown
     assert "left out: similarity: needs a table of word vectors, which the model has not\n" in shown
     with pytest.raises(Problem, match="--model=a/folder: task similarity needs a table of word vectors"):
         evaluate.main(evaluate.Flags("a/folder", task=("sts", "similarity")), [])
+    with pytest.raises(UsageProblem, match="--stop_words is for word vectors: leave it out"):
+        evaluate.main(evaluate.Flags("a/folder", stop_words="english"), [])
+    with pytest.raises(UsageProblem, match=r"--published=GPT: there is average_word_embeddings_glove.6B.300d, "):
+        evaluate.main(evaluate.Flags("a/folder", task=("sts",), published="GPT"), [])
+    capsys.readouterr()
+    evaluate.main(evaluate.Flags("hub/all-mpnet-base-v2", task=("sts",)), [])
+    assert cells(capsys.readouterr().out, "Sentence similarity")["STS15"][1:] == ["85.660", "3", "3"]
 
 
 def test_the_output_holds_the_same_numbers(place, tmp_path):

@@ -24,6 +24,7 @@ ROAD = [
     ("encoder",),
     ("evaluation",),
     ("provenance",),
+    ("levels",),
     ("session",),
     ("manual",),
     ("command",),

@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import numpy as np
 
 from embeddings.contextual.model import Contextual
 from embeddings.formats import huggingface, sentence_transformers
 from embeddings.formats.families import FAMILIES
+from embeddings.formats.sentence_transformers import Pipeline
 from embeddings.problems import Problem
 from embeddings.tokenizers.pieces import Pieces
+
+TOKENIZER = "tokenizer"
+"""What a run's folder calls the folder of its tokenizer."""
 
 
 def read(
@@ -25,14 +30,30 @@ def read(
                       f"{loaded.config.vocabulary:,}: they do not belong together; copy the folder again")
     if tokenizer.added() >= min(pipeline.longest or loaded.config.longest, loaded.config.longest):
         raise Problem(f"{folder}: texts of {pipeline.longest} tokens have no room for words: raise max_seq_length")
+    config = dataclasses.replace(loaded.config, stack=dataclasses.replace(loaded.config.stack, dtype=dtype))
+    return dataclasses.replace(in_use(loaded.family, config, loaded.params, tokenizer, devices), pipeline=pipeline)
+
+
+def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) -> Contextual:
+    """What a run over running text trained. Raises Problem where the folder has no checkpoint yet or is damaged."""
+    from embeddings.training import checkpoint, run_folder
+    from embeddings.training.architectures import sequences
+
+    family, config = sequences.load(folder)
+    _, params = checkpoint.read_params(folder / run_folder.CHECKPOINTS)
+    if dtype:
+        config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
+    return in_use(family, config, jax.tree.map(np.asarray, params["model"]), Pieces.load(folder / TOKENIZER))
+
+
+def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()) -> Contextual:
+    """A model as it is used after training; a text's vector is the mean of its tokens' states."""
     devices = devices or tuple(jax.local_devices())
     # A processor is fastest where the scores of a row stay in its cache; other devices want all rows at once.
     implementation = "rows" if devices[0].platform == "cpu" else "xla"
-    stack = dataclasses.replace(loaded.config.stack, dtype=dtype, implementation=implementation)
-    config = dataclasses.replace(loaded.config, stack=stack)
-    return Contextual(
-        FAMILIES[loaded.family].model, loaded.family, config, loaded.params, tokenizer, pipeline, devices
-    )
+    stack = dataclasses.replace(config.stack, implementation=implementation, remat=False)
+    config = dataclasses.replace(config, stack=stack)
+    return Contextual(FAMILIES[family].model, family, config, params, tokenizer, Pipeline(), devices)
 
 
 def write(folder: Path, model: Contextual) -> None:

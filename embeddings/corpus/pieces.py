@@ -33,7 +33,7 @@ class Lines:
                 self.progress("making the tokenizer", block.read, total)
 
 
-def tokenizer(
+def chosen(
     source: Source, config: experiment.Pieces, cache: Path, progress: Progress | None = None
 ) -> Pieces:
     """The tokenizer that the flags name, or one made of the corpus, once: the same lines give the same one.
@@ -59,12 +59,15 @@ def prepare(
     cache: Path,
     progress: Progress | None = None,
     workers: int | None = None,
+    tokenizer: Pieces | None = None,
 ) -> tuple[Pieces, TokenShards]:
     """The tokenizer of a corpus and its ids, line by line, without special tokens; made or found in `cache`.
 
-    Raises Problem as `tokenizer` does, for text that cannot be read, and for a cache that cannot be written.
+    `tokenizer` is one that is there already, unless the flags name another.
+
+    Raises Problem as `chosen` does, for text that cannot be read, and for a cache that cannot be written.
     """
-    pieces = tokenizer(source, config, cache, progress)
+    pieces = tokenizer if tokenizer and not config.path else chosen(source, config, cache, progress)
     folder = cache / f"tokens-{shards.key(source, {'tokenizer': pieces.digest()}, progress, workers)}"
     if not folder.exists():
 

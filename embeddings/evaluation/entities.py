@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from embeddings.evaluation import reading, scores
 from embeddings.evaluation.classification import fitted
@@ -138,8 +138,30 @@ def evaluate_vectors(vectors: WordsInContext, train: Tagged, test: Tagged, metho
     return evaluate(lambda _: [probe.predict(part).tolist() for part in found], [test], method, [known])
 
 
+def in_context(model: Any) -> WordsInContext:
+    """Of a model with `.tokens(texts)`: the mean of a word's tokens, zeros where it has none; blanks join words."""
+
+    def vectors(sentences: Sequence[Words]) -> list[Float[np.ndarray, "T D"]]:
+        texts = model.tokens([" ".join(words) for words in sentences])
+        return [_of_words(words, of.offsets, of.vectors) for words, of in zip(sentences, texts, strict=True)]
+
+    return vectors
+
+
+def _of_words(
+    words: Words, offsets: Int[np.ndarray, "N 2"], vectors: Float[np.ndarray, "N D"]
+) -> Float[np.ndarray, "T D"]:
+    starts = np.cumsum([0, *(len(word) + 1 for word in words[:-1])])
+    inside = offsets[:, 1] > offsets[:, 0]  # special tokens are not
+    # By its last character: the first one of a token may be the blank before the word.
+    word = np.searchsorted(starts, offsets[inside, 1] - 1, side="right") - 1
+    sums = np.zeros((len(words), vectors.shape[1]), np.float32)
+    np.add.at(sums, word, vectors[inside])
+    return sums / np.maximum(np.bincount(word, minlength=len(words)), 1)[:, None]
+
+
 def looked_up(model: Any) -> WordsInContext:
-    """The vectors of words whatever stands around them, zeros for unknown ones: a table of words as WordsInContext."""
+    """Of a table of words: the vector of each whatever stands around it, zeros for unknown ones."""
     width = model.vectors.shape[1]
 
     def vectors(sentences: Sequence[Words]) -> list[Float[np.ndarray, "T D"]]:

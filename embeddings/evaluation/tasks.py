@@ -50,7 +50,7 @@ NEEDS: dict[Need, tuple[str, Callable[[Any], bool]]] = {
     "words": ("a table of word vectors", lambda model: hasattr(model, "words") and hasattr(model, "vectors")),
     "texts": ("an encoder of texts", lambda model: hasattr(model, "encode")),
     "tokens": ("a vector of every word of a sentence",
-               lambda model: hasattr(model, "words_in_context") or NEEDS["words"][1](model)),
+               lambda model: hasattr(model, "tokens") or NEEDS["words"][1](model)),
 }
 """What a task can need of a model, in words, and whether a model has it."""
 
@@ -69,6 +69,8 @@ class Options:
     """Files of (query, document) pairs that retrieval is measured on too."""
     fields: tuple[str, str] = ("query", "document")
     """Their names in these files."""
+    published: str = ""
+    """Model of sts.PUBLISHED whose scores stand beside; empty takes none."""
 
 
 DEFAULTS = Options()
@@ -136,7 +138,8 @@ def _similarity(name: str, data: Path, options: Options) -> Task:
 
 def _sts(name: str, data: Path, options: Options) -> Task:
     sets = [sts.read(data, found) for found in sts.find(data)]
-    return _of_texts(name, options, lambda encode, how: sts.evaluate(encode, sets, how), sts.table)
+    beside = (sts.published(options.published, sets),) if options.published else ()
+    return _of_texts(name, options, lambda encode, how: sts.evaluate(encode, sets, how), sts.table, lambda: beside)
 
 
 def _pairs(name: str, data: Path, options: Options) -> Task:
@@ -172,8 +175,8 @@ def _entities(name: str, data: Path, options: Options) -> Task:
     train, _, test = entities.read(data)
 
     def run(model: Any) -> tuple[Result, ...]:
-        vectors = getattr(model, "words_in_context", None) or entities.looked_up(model)
-        return (entities.evaluate_vectors(vectors, train, test),)
+        vectors = entities.in_context if hasattr(model, "tokens") else entities.looked_up
+        return (entities.evaluate_vectors(vectors(model), train, test),)
 
     return Task(name, "tokens", run, entities.table)
 

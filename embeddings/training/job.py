@@ -64,15 +64,15 @@ class Job:
     step: Step
     make: Callable[..., Any]
     """The parameters at the start, from a random key and `initial`."""
-    initial: tuple[np.ndarray, ...]
-    """Arrays that the parameters start from; none where they start at random."""
+    initial: tuple[Any, ...]
+    """Trees of arrays that the parameters start from; none where they start at random."""
     batches: Callable[[int], Any]
     """Batch n, as numpy arrays."""
     steps: int
     """Batches in all."""
     learning_rate: optimizer.Schedule
-    tables: Callable[[Any], Tables]
-    """What a state leaves for use, on the devices."""
+    tables: Callable[[Any], Any]
+    """What a state leaves for use, on the devices: Tables of words, or a model's parameters."""
     note: str = ""
     """What a person should know before the first step, if anything."""
 
@@ -98,7 +98,7 @@ class Job:
         """The step for shapes alone: what can be compiled for devices that are not there."""
         return self.step.lower(self.like(), self.batches(0))
 
-    def host_tables(self, state: Any) -> Tables:
+    def host_tables(self, state: Any) -> Any:
         """What a state leaves for use, on this host; every process of the run must call it."""
 
         def here(table: jax.Array) -> np.ndarray:

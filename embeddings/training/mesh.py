@@ -22,6 +22,12 @@ AXES = ("data", "fsdp", "tensor")
 PARAMETERS = {
     # Path of a leaf below the state, with `*` for any part of it, and how its axes are split; the first match holds.
     "*bias*": P(),
+    "*attention/output/kernel": P(None, "tensor", None, "fsdp"),  # [L, H, K, D]
+    "*attention/*/kernel": P(None, "fsdp", "tensor", None),  # [L, D, H, K]
+    "*cross/output/kernel": P(None, "tensor", None, "fsdp"),
+    "*cross/*/kernel": P(None, "fsdp", "tensor", None),
+    "*feed_forward/input/kernel": P(None, "fsdp", "tensor"),  # [L, D, F]
+    "*feed_forward/output/kernel": P(None, "tensor", "fsdp"),  # [L, F, D]
     "*classes*": P(("fsdp", "tensor"), None),
     "*narrow*": P(),
     "*word*": P(None, ("fsdp", "tensor")),
@@ -55,6 +61,8 @@ def specification(path: tuple, leaf: Any) -> P:
         return P()
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     found = next(spec for pattern, spec in PARAMETERS.items() if fnmatch.fnmatch(name, pattern))
+    if leaf.ndim < len(found):
+        return P()  # what an optimizer keeps by row or by column; layers that are not stacked
     # What splits an axis of the parameter splits the same, last, axis of an accumulator stacked beside it.
     return P(*(None,) * (leaf.ndim - len(found)), *found) if len(found) < leaf.ndim else found
 

@@ -1,6 +1,8 @@
 """Learning rates as functions of the step, and the optimizers of dense parameters, all from one part of the flags."""
 from collections.abc import Callable
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -34,16 +36,48 @@ def schedule(config: experiment.Optimizer, steps: int) -> Schedule:
 
 
 def build(config: experiment.Optimizer, rate: Schedule) -> optax.GradientTransformation:
-    """The optax optimizer that the flags name, its gradient clipped to a global norm first where they say so."""
+    """The optax optimizer that the flags name, its gradient clipped to a global norm first where they say so.
+
+    What a paper does tensor by tensor (LAMB's trust ratio, Adafactor's clipping) is done layer by layer where layers
+    are stacked. Biases and the scales of norms do not decay.
+    """
     moments = {"b1": config.momentum, "b2": config.second_moment}
     names = {
         "sgd": lambda: optax.sgd(rate),
         "momentum": lambda: optax.sgd(rate, momentum=config.momentum),
         "adam": lambda: optax.adam(rate, **moments),
-        "adamw": lambda: optax.adamw(rate, weight_decay=config.weight_decay, **moments),
+        "adamw": lambda: optax.adamw(rate, weight_decay=config.weight_decay, mask=_decays, **moments),
         "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=config.accumulator),
-        "adafactor": lambda: optax.adafactor(rate),
-        "lamb": lambda: optax.lamb(rate, weight_decay=config.weight_decay, **moments),
+        "adafactor": lambda: by_layer(optax.adafactor(rate)),
+        "lamb": lambda: by_layer(optax.lamb(rate, weight_decay=config.weight_decay, mask=_decays, **moments)),
     }
     optimizer = names[config.name]()
     return optax.chain(optax.clip_by_global_norm(config.clip), optimizer) if config.clip > 0 else optimizer
+
+
+def _decays(params: Any) -> Any:
+    """Which leaves weight decay is for."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: _name(path[-1]) not in ("bias", "scale"), params)
+
+
+def by_layer(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A transformation that sees each layer of stacked ones, `[L, ...]`, as tensors of their own."""
+
+    def labels(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(lambda path, _: "stacked" if stacked(path) else "single", params)
+
+    def update(gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        return jax.vmap(transformation.update)(gradient, state, params)
+
+    each = optax.GradientTransformation(jax.vmap(transformation.init), update)
+    return optax.partition({"stacked": each, "single": transformation}, labels)
+
+
+def stacked(path: tuple) -> bool:
+    """Whether the leaf at a path is of layers that are stacked along its first axis."""
+    places = [n for n, part in enumerate(path[:-1]) if _name(part) == "layers"]
+    return bool(places) and not isinstance(path[places[0] + 1], jax.tree_util.SequenceKey)
+
+
+def _name(part: Any) -> str:
+    return jax.tree_util.keystr((part,), simple=True)

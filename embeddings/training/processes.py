@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -58,6 +59,21 @@ def barrier(name: str) -> None:
         except jax.errors.JaxRuntimeError as failure:
             reason = str(failure).splitlines()[0]
             raise Problem(f"another process of this run has left: its own message says why ({reason})") from None
+
+
+def by_first_then_others(name: str, make: Callable[[], Any]) -> Any:
+    """What is made by one process, and found in the cache by the others. Raises the Problem that it meets."""
+    made = failure = None
+    for turn in (True, False):
+        if first() is turn:
+            try:
+                made = make()
+            except Problem as problem:  # raised when the others, who wait, have found it too
+                failure = problem
+        barrier(f"{name} {turn}")
+    if failure:
+        raise failure
+    return made
 
 
 def first() -> bool:

@@ -1,7 +1,7 @@
 """A run's folder: everything needed to read, evaluate or resume it, and nothing from elsewhere.
 
     experiment.flags    the resolved flags, each one; `--flagfile` takes the file as it is
-    vocabulary.tsv      the words and their counts
+    vocabulary.tsv      the words and their counts; of contextual models model.json and tokenizer/ instead
     provenance.json     versions, commit, devices and the corpus's digest
     checkpoints/STEP    parameters and optimizer
     metrics.jsonl       the same bytes for the same run, killed and resumed or not
@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,10 @@ class RunFolder:
         """Says that the first step is next: from now on what is here is worth keeping."""
         self._made = []
 
-    def write(self, settings: experiment.Experiment, vocabulary: Vocabulary, facts: dict[str, Any]) -> None:
-        """Writes what the run is: its flags, its words, and what it was made from and on, each time that it went on.
+    def write(
+        self, settings: experiment.Experiment, save: Callable[[Path], None], facts: dict[str, Any]
+    ) -> None:
+        """Writes what the run is: its flags, what `save` writes, and what it was made from, each time that it went on.
 
         Raises Problem where the text is not the one that the run began with.
         """
@@ -132,7 +135,7 @@ class RunFolder:
         if began:
             facts = began | {"resumed": [*began.get("resumed", []), facts]}
         write_whole(self.path / FLAGS, flags.resolved(settings))
-        vocabulary.save(self.path / VOCABULARY)
+        save(self.path)
         write_whole(self.path / PROVENANCE, json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
     def _unmake(self) -> None:

@@ -1,9 +1,9 @@
 """One training step, made once for a mesh: `step(state, batch) -> (state, sums)`.
 
-A state is `{"params": ..., "optimizer": ..., "step": ...}`; the learning rate is schedule(step). Two builders:
-`dense_step` differentiates a loss by all parameters and applies an optax optimizer; `rows_step` is for word tables of
-which an update touches few rows: it gathers them, asks the objective for their gradient and scatters the change, chunk
-after chunk inside one call, into tables that are donated and never copied.
+A state is `{"params": ..., "optimizer": ..., "step": ...}`; the learning rate is schedule(step). Steps for parameters
+that are all touched are in dense.py; `rows_step` is for word tables of which an update touches few rows: it gathers
+them, asks the objective for their gradient and scatters the change, chunk after chunk inside one call, into tables that
+are donated and never copied.
 
 On a mesh with axes data, fsdp and tensor, `rows_step` splits the blocks of a chunk over `data` and the width of the
 tables over the other two. Partial scores are added up over the width; each device gets the row gradients of the others
@@ -18,7 +18,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -65,9 +64,11 @@ class Step:
     """A state from parameters."""
     mesh: Mesh
     split: tuple[str, ...]
-    """Axes of the mesh along which the blocks of a chunk, axis 1 of a batch's arrays, are split."""
+    """Axes of the mesh along which a batch's arrays are split."""
     constants: Tree = ()
     """Arrays that no step changes, the same on every device."""
+    axis: int = 1
+    """Which axis of these arrays is split: 1 for the blocks of a chunk, 0 for rows."""
 
     def __call__(self, state: Tree, batch: Tree) -> tuple[Tree, dict]:
         """One step. The sums are on the device: reading them waits for it."""
@@ -83,7 +84,8 @@ class Step:
 
     def batch_shardings(self, batch: Tree) -> Tree:
         """Where each leaf of a batch lives."""
-        return jax.tree.map(lambda a: NamedSharding(self.mesh, P(None, self.split) if np.ndim(a) else P()), batch)
+        split = P(*(None,) * self.axis, self.split)
+        return jax.tree.map(lambda a: NamedSharding(self.mesh, split if np.ndim(a) else P()), batch)
 
     def start(self, make: Callable[..., Tree], *arguments: Any) -> Tree:
         """The state at step 0, from `make(*arguments)`, each part made where it belongs: no device holds all of it."""
@@ -240,28 +242,3 @@ def adagrad_change(gradient: jax.Array, squares: jax.Array, learning_rate: jax.A
     """`[..., 2, D]`: what is added to a row and to its sums of squares (Duchi, Hazan, Singer 2011)."""
     square = gradient**2
     return jnp.stack([-learning_rate * gradient * jax.lax.rsqrt(squares + square + EPSILON), square], axis=-2)
-
-
-def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: optax.GradientTransformation, mesh: Mesh) -> Step:
-    """The step for parameters that are all touched: the gradient of loss sum / weight, through an optax optimizer.
-
-    A batch is split over `data` alone: split over `fsdp` too, beside tables whose width is split over it, XLA's
-    partitioner (JAX 0.10) compiles a program with another loss; the invariance suite found it.
-    """
-
-    def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
-
-    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
-        def mean(params: Tree) -> tuple[jax.Array, dict]:
-            sums = loss(params, batch)
-            value, weight = sums["loss"]
-            return value / jnp.maximum(weight, 1), sums
-
-        gradient, sums = jax.grad(mean, has_aux=True)(state["params"])
-        changes, kept = optimizer.update(gradient, state["optimizer"], state["params"])
-        params = optax.apply_updates(state["params"], changes)
-        state = {"params": params, "optimizer": kept, "step": state["step"] + 1}
-        return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state)), sums
-
-    return Step(jax.jit(update, donate_argnums=0), lambda state: state["params"], new, mesh, ("data",))

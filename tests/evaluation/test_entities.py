@@ -80,6 +80,18 @@ def test_frozen_word_vectors_are_probed():
     assert entities.table([result]).rows[0][:3] == ("test", "F1", pytest.approx(100))
 
 
+@pytest.mark.parametrize("blank", [0, 1])
+def test_a_word_in_context_is_the_mean_of_its_tokens(blank):
+    """Tokens may begin with the blank before a word, as GPT-2's do; (0, 0) are special."""
+    sentence = ("ab", "c", "\u200b", "def")
+    offsets = np.array([[0, 0], [0, 1], [1, 2], [3 - blank, 4], [7 - blank, 9], [9, 10], [0, 0]])
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    tokens = type("Tokens", (), {"offsets": offsets, "vectors": rows})
+    model = type("Model", (), {"tokens": lambda self, texts: [tokens] * (texts == ["ab c \u200b def"])})()
+    (found,) = entities.in_context(model)([sentence])
+    assert found.tolist() == [[3, 4], [6, 7], [0, 0], [9, 10]]
+
+
 def test_any_tagger_is_measured():
     one = Tagged("mine", (("a", "b"), ("c",)), (("B-x", "O"), ("O",)))
     result = entities.evaluate(lambda sentences: [["B-x"] * len(words) for words in sentences], [one])

@@ -56,7 +56,7 @@ def test_what_a_task_needs_says_which_model_it_can_run_on(place):
     assert (pairs.lacking(vectors), docs.lacking(vectors), pairs.lacking(Lengths())) == (None, None, None)
     assert docs.lacking(Lengths()) == "needs a table of word vectors, which the model has not"
     tokens = tasks.Task("any", "tokens", tuple, tuple)
-    assert tokens.lacking(vectors) is None
+    assert tokens.lacking(vectors) is None and tokens.lacking(type("Model", (), {"tokens": 1})()) is None
     assert tokens.lacking(Lengths()) == "needs a vector of every word of a sentence, which the model has not"
     assert set(tasks.NEEDS) == {"words", "texts", "tokens"}
 

@@ -19,7 +19,8 @@ from embeddings.objectives.words import Centre, Context
 from embeddings.problems import UsageProblem
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
-from embeddings.training.step import EPSILON, WATCHED, dense_step, rows_body, rows_step
+from embeddings.training.dense import dense_step
+from embeddings.training.step import EPSILON, WATCHED, rows_body, rows_step
 
 V, D = 700, 16
 LARGE = 5000  # words: a device's part of a table is then larger than anything that a chunk needs

@@ -1,21 +1,24 @@
-"""What a run needs to know of each architecture: a module a name, each with the same four functions.
+"""What a run needs to know of each architecture: a module a name, with the same functions.
 
-    prepare(settings, corpus) -> material            what is made of the numbered corpus, once: kept in its cache
+    prepare(settings, ...) -> material               what is made of a numbered corpus, once: kept in its cache
     imagined(settings, different_words) -> material  a stand-in for a corpus that is not there
     build(settings, material, mesh, initial) -> Job
-    tables(settings, words, saved) -> Tables         from the parameters of a checkpoint, by name
 
-`material` is whatever the architecture's own `build` takes.
+`material` is whatever the architecture's own `build` takes. Those of words also have
+
+    tables(settings, words, saved) -> Tables         from the parameters of a checkpoint, by name
 """
 from types import ModuleType
 
 from jax.sharding import Mesh
 
 from embeddings.experiment import Experiment
-from embeddings.training.architectures import fasttext, glove, word2vec
+from embeddings.training.architectures import fasttext, glove, sequences, word2vec
 from embeddings.training.job import Job
 
-ARCHITECTURES: dict[str, ModuleType] = {"word2vec": word2vec, "fasttext": fasttext, "glove": glove}
+ARCHITECTURES: dict[str, ModuleType] = {
+    "word2vec": word2vec, "fasttext": fasttext, "glove": glove, "bert": sequences, "gpt": sequences,
+}
 """By the value of --architecture."""
 
 

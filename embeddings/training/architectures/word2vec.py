@@ -18,8 +18,9 @@ from embeddings.objectives.words import Centre, Context, Objective
 from embeddings.problems import UsageProblem
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
+from embeddings.training.dense import dense_step
 from embeddings.training.job import Corpus, Initial, Job, Tables
-from embeddings.training.step import dense_step, rows_step, without_accumulators
+from embeddings.training.step import rows_step, without_accumulators
 
 
 class Nothing:

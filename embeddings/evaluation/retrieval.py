@@ -39,7 +39,7 @@ def nearest(
 
 
 def bm25(collection: Collection, depth: int = DEPTH) -> Int[np.ndarray, "Q k"]:
-    """The documents of the largest BM25 score for each query, padded with -1, by bm25s.
+    """The documents of the largest BM25 score for each query, those with a word in common, padded with -1, by bm25s.
 
     Lucene's variant with k1 = 1.5 and b = 0.75; words are runs of two letters or digits and more, in lower case,
     without English stop words, stemmed by Snowball (on NPL that is worth a quarter of nDCG). Raises Problem where the
@@ -55,8 +55,8 @@ def bm25(collection: Collection, depth: int = DEPTH) -> Int[np.ndarray, "Q k"]:
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     index.index(cut(list(collection.documents)), show_progress=False)
     wanted = min(depth + collection.left_out.shape[1], len(collection.documents))
-    found, _ = index.retrieve(cut(list(collection.queries), return_ids=False), k=wanted, show_progress=False)
-    allowed = ~(found[:, :, None] == collection.left_out[:, None, :]).any(axis=2)
+    found, score = index.retrieve(cut(list(collection.queries), return_ids=False), k=wanted, show_progress=False)
+    allowed = (score > 0) & ~(found[:, :, None] == collection.left_out[:, None, :]).any(axis=2)
     order = np.argsort(~allowed, axis=1, kind="stable")[:, :depth]
     found, allowed = (np.take_along_axis(part, order, axis=1) for part in (found, allowed))
     return np.where(allowed, found, -1).astype(np.int32)

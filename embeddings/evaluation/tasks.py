@@ -46,13 +46,12 @@ STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
 Result = analogies.Result | word_similarity.Result | sts.Result | scores.Result
 Need = Literal["words", "texts", "tokens"]
-NEEDS: dict[Need, tuple[str, Callable[[Any], bool]]] = {
-    "words": ("a table of word vectors", lambda model: hasattr(model, "words") and hasattr(model, "vectors")),
-    "texts": ("an encoder of texts", lambda model: hasattr(model, "encode")),
-    "tokens": ("a vector of every word of a sentence",
-               lambda model: hasattr(model, "tokens") or NEEDS["words"][1](model)),
+NEEDS: dict[Need, tuple[str, tuple[str, ...]]] = {
+    "words": ("a table of word vectors", ("words",)),
+    "texts": ("an encoder of texts", ("encode",)),
+    "tokens": ("a vector of every word of a sentence", ("tokens", "words")),
 }
-"""What a task can need of a model, in words, and whether a model has it."""
+"""What a task can need of a model, in words, and which attributes, any of them, say that a model has it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +90,8 @@ class Task:
 
     def lacking(self, model: Any) -> str | None:
         """What the model lacks for this task; None where it lacks nothing."""
-        wanted, has = NEEDS[self.needs]
-        return None if has(model) else f"needs {wanted}, which the model has not"
+        wanted, signs = NEEDS[self.needs]
+        return None if any(hasattr(model, sign) for sign in signs) else f"needs {wanted}, which the model has not"
 
     def beside_baselines(self, model: Any) -> tuple[tuple[Result, ...], str | None]:
         """Results of the model and of the baselines, and why the latter are missing, where they are."""
@@ -143,9 +142,8 @@ def _sts(name: str, data: Path, options: Options) -> Task:
 
 
 def _pairs(name: str, data: Path, options: Options) -> Task:
-    test = pair_classification.read(data)[1]
-    return _of_texts(name, options, lambda encode, how: pair_classification.evaluate(encode, [test], how),
-                     pair_classification.table)
+    kind, test = pair_classification, pair_classification.read(data)[1]
+    return _of_texts(name, options, lambda encode, how: kind.evaluate(encode, [test], how), kind.table)
 
 
 def _labelled(module: Any) -> Callable[[str, Path, Options], Task]:
@@ -222,9 +220,8 @@ KINDS = {
 }
 TASKS = tuple(KINDS)
 WITHOUT_DATA = ("python_docs",)
-"""Tasks that need no folder of data sets."""
 SLOW = ("senteval",)
-"""Tasks that take minutes: run where they are named."""
+"""Tasks that need no folder of data sets; and that take minutes: they are run where they are named."""
 
 
 def missing(name: str, data: Path | None, options: Options = DEFAULTS) -> str | None:

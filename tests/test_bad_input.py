@@ -277,10 +277,15 @@ def test_a_signal_to_one_process_saves_on_all(folder):
     (["--start_from=missing"], 1, "--start_from=missing: no such run"),
     (["--start_from=old", "--word2vec.width=32"], 2, "set --word2vec.width=16"),
     (["--evaluate.tasks=analogies"], 1, "EMBEDDINGS_DATA"),
-    (["--architecture=bert", "--evaluate.tasks=python_docs"], 2, "python_docs needs a table of word vectors, which "),
 ], ids=str)
 def test_what_a_run_starts_from_and_is_measured_by(flags, code, says, folder, old):
     refused(folder, train(*flags), says, code=code)
+
+
+def test_a_task_that_what_is_trained_cannot_do(folder):
+    command = reading("train", "--corpus=good.txt", "--run=run", "--architecture=bert", "--evaluate.tasks=python_docs")
+    says = "--evaluate.tasks=python_docs needs a table of word vectors, which --architecture=bert does not make"
+    refused(folder, command, says, code=2)
 
 
 # Folders

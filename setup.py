@@ -12,6 +12,7 @@ REQUIRED = [
     "scikit-learn>=1.5",  # what the field's protocols are made of: logistic regression, k-means, average precision
     "threadpoolctl>=3.5",  # its fits on one thread each; scikit-learn brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
+    "h5py>=3.10",  # ELMo's weights
     "jaxtyping>=0.3.2",  # shapes in signatures
     "safetensors>=0.5",  # weights of contextual models
     "tokenizers>=0.22",  # WordPiece, byte-level BPE and what tokenizer.json holds, in Rust on all cores

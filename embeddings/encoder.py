@@ -234,16 +234,18 @@ def load(
     counts: str | Path | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> Any:
-    """What a path or a name stands for, as something with `.encode(texts)`: WordVectors or Contextual.
+    """What a path or a name stands for, as something with `.encode(texts)`: WordVectors, Contextual or Elmo.
 
     That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a
-    folder of transformers or sentence-transformers; or a model's name on the Hugging Face hub.
+    folder of transformers, of sentence-transformers or with ELMo's two files; or a model's name on the Hugging Face
+    hub.
 
     Args:
         path: folder, file or name; text files and word2vec's binary may be .gz.
-        tokenizer: how texts are cut for word vectors, see tokenizers/words.py; None takes a run's own, and for files
+        tokenizer: how texts are cut for word vectors and ELMo, see tokenizers/words.py; None takes a run's own, else
             `words`.
-        lower: whether they are lower-cased; None takes a run's own, and for files whether all their words are so.
+        lower: whether they are lower-cased; None takes a run's own, for files whether all their words are so, for ELMo
+            no.
         counts: file with a word, a blank or tab and its count a line, for SIF where word vectors bring none.
         dtype: what a contextual model's products are taken in.
 
@@ -258,6 +260,12 @@ def load(
         if (tokenizer, lower, counts) != (None, None, None):
             raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors; this model has a tokenizer")
         return folder.read(path, dtype)
+    if path.is_dir() and any(path.glob("*weights.hdf5")):
+        from embeddings.contextual import elmo
+
+        if counts is not None:
+            raise UsageProblem(f"{path}: counts are for word vectors: leave them out")
+        return dataclasses.replace(elmo.read(path, dtype), tokenizer=Words(tokenizer or "words", bool(lower)))
     if path.is_dir():
         from embeddings.training import run_folder  # late: Orbax takes a second to import and files need none
 

@@ -168,6 +168,82 @@ class Gpt(Transformer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of texts, for models of sentences."""
+
+    sets: tuple[str, ...] = ("python_docs",)
+    """Known sets by name (python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc, mrpc-paraphrases, quora,
+    flickr8k), or files: .jsonl, .csv, .tsv, .parquet."""
+    weights: tuple[float, ...] = ()
+    """How much of a batch each set gives; empty goes by their sizes."""
+    columns: tuple[str, ...] = ("text1", "text2")
+    """Columns of files that hold an example's texts."""
+    label: str = ""
+    """Column of files that holds its class or score; empty where a loss needs none."""
+    classes: tuple[str, ...] = ()
+    """Classes in order; empty takes those that are found, sorted."""
+    broken: Literal["error", "skip"] = "error"
+    """What to do with a row that is not as it should be: error, or skip (counted)."""
+    distinct: bool = True
+    """Whether an example is left out of a batch for a text that is there already, where others are wrong answers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceBert(Transformer):
+    """Sentence-BERT (Reimers and Gurevych 2019); sizes are those of a model that starts at random."""
+
+    pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = ("mean",)
+    """How states of tokens become one vector; the vectors of several stand side by side."""
+    dense: tuple[Positive, ...] = ()
+    """Widths of tanh layers after pooling."""
+    normalize: bool = False
+    """Whether vectors are scaled to length 1."""
+    loss: Literal["in_batch", "simcse", "softmax", "cosine", "triplet", "contrastive"] = "in_batch"
+    """What is trained: to find each example's second text among those of the batch (in_batch; simcse: the text itself
+    under other dropout), its class (softmax), its score (cosine), or distances (triplet; contrastive)."""
+    parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
+    """What of two vectors stands side by side for the softmax."""
+    temperature: Annotated[float, Range(above=0)] = 0.05
+    """Cosines are divided by this (in_batch, simcse)."""
+    learned_temperature: bool = False
+    """Whether the temperature is trained, from there on."""
+    symmetric: bool = False
+    """Whether first texts are looked for as second texts are."""
+    margin: AboveZero = 1.0
+    """Of distances (triplet: Euclidean; contrastive: of cosines)."""
+    matryoshka: tuple[Positive, ...] = ()
+    """Widths whose first numbers are to be vectors of their own; empty trains the whole one only."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UniversalSentenceEncoder(SentenceBert):
+    """The Universal Sentence Encoder (Cer et al. 2018): sums of states by sqrt(n), then tanh layers."""
+
+    encoder: Literal["transformer", "averaging"] = "transformer"
+    """What gives states: a Transformer, or words and pairs of neighbours (the deep averaging network)."""
+    buckets: Positive = 100_000
+    """Rows that pairs of neighbours share (averaging)."""
+    pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = (
+        "mean_sqrt_len_tokens",
+    )
+    """How states of tokens become one vector."""
+    dense: tuple[Positive, ...] = (512,)
+    """Widths of tanh layers after pooling."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """Which parameters of a contextual model are trained."""
+
+    layers: Annotated[int, Range(at_least=-1)] = -1
+    """Last layers that are trained; the others stay, and so do tables of embeddings. -1 trains all."""
+    only: Literal["all", "embeddings", "norms"] = "all"
+    """Whether only tables of embeddings, or only the norms' scales and biases, are trained of the encoder."""
+    decay: Annotated[float, Range(above=0, at_most=1)] = 1.0
+    """Each layer's rate as a share of the one's above it; embeddings come below the first."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How gradients become updates."""
 
@@ -202,9 +278,10 @@ class Train:
     steps: Count = 0
     """Batches in all; 0 takes them from epochs."""
     batch: Positive = 65536
-    """What a batch holds: raw words of the corpus; of GloVe counted pairs, of models of running text tokens."""
+    """What a batch holds: raw words of the corpus; of GloVe counted pairs, of models of running text tokens, of models
+    of sentences examples."""
     chunks: Positive = 1
-    """Parts that a batch of running text is gone through in, for less memory; the gradient is the whole batch's."""
+    """Parts that a batch of a contextual model is gone through in, for less memory; the gradient is the whole's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,7 +353,9 @@ class Log:
 class Experiment:
     """One run, from text to vectors."""
 
-    architecture: Literal["word2vec", "fasttext", "glove", "bert", "gpt"] = "word2vec"
+    architecture: Literal[
+        "word2vec", "fasttext", "glove", "bert", "gpt", "sentence_bert", "universal_sentence_encoder"
+    ] = "word2vec"
     """What is trained."""
     corpus: str = "python_docs"
     """A known corpus by name, or a file, folder or glob of .txt .gz .xz .zst .jsonl .parquet files."""
@@ -295,6 +374,10 @@ class Experiment:
     pieces: Pieces = Pieces()
     bert: Bert = Bert()
     gpt: Gpt = Gpt()
+    examples: Examples = Examples()
+    sentence_bert: SentenceBert = SentenceBert()
+    universal_sentence_encoder: UniversalSentenceEncoder = UniversalSentenceEncoder()
+    tune: Tune = Tune()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     mesh: Mesh = Mesh()
@@ -311,7 +394,15 @@ class Experiment:
     @property
     def unused(self) -> tuple[str, ...]:
         """Parts that do nothing with the architecture, beside those of others."""
-        return ("vocabulary",) if self.contextual else ("pieces",)
+        unused = {"words": ("pieces", "tune", "examples"), "sequences": ("vocabulary", "examples")}
+        return unused.get(self.level, ("vocabulary",))
+
+    @property
+    def level(self) -> Literal["words", "sequences", "sentences"]:
+        """What is trained on: words and their neighbours, running text, or examples of texts."""
+        if not self.contextual:
+            return "words"
+        return "sentences" if isinstance(self.model, SentenceBert) else "sequences"
 
     @property
     def by_rows(self) -> bool:
@@ -355,11 +446,29 @@ class Experiment:
             raise UsageProblem(f"--{part}.heads={model.heads} must divide --{part}.width={model.width}")
         if not 8 <= model.length <= model.positions:
             raise UsageProblem(f"--{part}.length={model.length} must be from 8 to --{part}.positions={model.positions}")
-        if self.train.batch < model.length * self.train.chunks:
+        if self.level == "sentences":
+            self._validate_sentences(model)
+        elif self.train.batch < model.length * self.train.chunks:
             raise UsageProblem(f"--train.batch={self.train.batch} tokens hold less than a row of {model.length} for "
                                f"each of --train.chunks={self.train.chunks}: raise it")
         if isinstance(model, Bert) and model.masked <= 0:
             raise UsageProblem("--bert.masked=0 leaves nothing to predict")
+
+    def _validate_sentences(self, model: SentenceBert) -> None:
+        part = self.architecture
+        if not self.examples.sets:
+            raise UsageProblem("--examples.sets is empty: name a set or a file")
+        if self.examples.weights and len(self.examples.weights) != len(self.examples.sets):
+            raise UsageProblem(f"--examples.weights has {len(self.examples.weights)} numbers for "
+                               f"{len(self.examples.sets)} --examples.sets")
+        if any(weight <= 0 for weight in self.examples.weights):
+            raise UsageProblem("--examples.weights must be above 0")
+        width = model.dense[-1] if model.dense else len(model.pooling) * model.width
+        for size in model.matryoshka:
+            if size > width and not self.start_from:
+                raise UsageProblem(f"--{part}.matryoshka={size} is above the width of a vector, {width}")
+        if model.loss in ("in_batch", "simcse") and self.train.batch < 2:
+            raise UsageProblem(f"--train.batch={self.train.batch}: a batch needs two examples, or no answer is wrong")
 
     def _validate_windows(self, model: Word2Vec) -> None:
         part = self.architecture

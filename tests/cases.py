@@ -41,20 +41,47 @@ CASES = {
         "--optimizer.name=adagrad", "--optimizer.learning_rate=0.05",
     ],
     "GloVe, adagrad": ["--architecture=glove", "--optimizer.name=adagrad", "--optimizer.learning_rate=0.05"],
+    "BERT, masked words, adamw": [
+        "--architecture=bert", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+        "--optimizer.weight_decay=0.01", "--optimizer.clip=1",
+    ],
+    "BERT, masked words, lamb": ["--architecture=bert", "--optimizer.name=lamb", "--optimizer.learning_rate=0.002"],
+    "GPT-2, next words, adamw": ["--architecture=gpt", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002"],
+    "GPT-2, next words, adafactor": [
+        "--architecture=gpt", "--gpt.remat=true", "--optimizer.name=adafactor", "--optimizer.learning_rate=0.002",
+    ],
 }
 
 SLOW = {
     "skip-gram, nce, sgd", "skip-gram, softmax, lamb", "skip-gram, adaptive softmax, adam",
     "CBOW, hierarchical softmax, adagrad", "CBOW, softmax, adam", "fastText, skip-gram, nce, sgd",
-    "fastText, CBOW, sgd",
+    "fastText, CBOW, sgd", "BERT, masked words, lamb", "GPT-2, next words, adafactor",
 }
 """Those that go much the way of others: not for the plain command."""
 
 
+TINY = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "length": 32, "positions": 32}
+"""Sizes of a contextual model, with dropout as it is by default."""
+
+
 def sized(case: str, **sizes: int) -> list[str]:
-    """A case's flags, and sizes of its architecture."""
-    part = next((flag.partition("=")[2] for flag in CASES[case] if flag.startswith("--architecture=")), "word2vec")
-    return [*CASES[case], *(f"--{part}.{name}={size}" for name, size in sizes.items() if fits(part, name))]
+    """A case's flags, and sizes of its architecture; of a contextual model those of TINY."""
+    if contextual(case):
+        tiny = [f"--{architecture(case)}.{name}={size}" for name, size in TINY.items()]
+        return [*CASES[case], *tiny, "--pieces.size=300"]
+    part = architecture(case)
+    sizes = [f"--{part}.{name}={size}" for name, size in sizes.items() if fits(part, name)]
+    return [*CASES[case], *sizes, "--vocabulary.min_count=1"]
+
+
+def architecture(case: str) -> str:
+    """What a case trains."""
+    return next((flag.partition("=")[2] for flag in CASES[case] if flag.startswith("--architecture=")), "word2vec")
+
+
+def contextual(case: str) -> bool:
+    """Whether a case's model reads running text."""
+    return architecture(case) in ("bert", "gpt")
 
 
 def fits(part: str, name: str) -> bool:
@@ -64,4 +91,4 @@ def fits(part: str, name: str) -> bool:
 
 def dense(case: str) -> bool:
     """Whether a case's updates touch all parameters."""
-    return "softmax" in case and "hierarchical" not in case
+    return contextual(case) or ("softmax" in case and "hierarchical" not in case)

@@ -18,7 +18,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from cases import CASES, SLOW, dense, sized
+from cases import CASES, SLOW, contextual, dense, sized
 
 from embeddings import flags
 from embeddings.corpus import documents, shards
@@ -26,7 +26,7 @@ from embeddings.experiment import Experiment
 from embeddings.training import architectures, checkpoint, job, mesh, run_folder
 from embeddings.training.step import rows_body
 
-SMALL = """--vocabulary.min_count=1 --train.batch=1500 --train.steps=24 --log.metrics=1 --checkpoint.steps=4
+SMALL = """--train.batch=1500 --train.steps=24 --log.metrics=1 --checkpoint.steps=4
 --checkpoint.seconds=0 --seed=3""".split()
 SIZES = {"width": 16, "block": 16, "chunk": 256, "shared_negatives": 16}
 TOPOLOGIES = {
@@ -147,6 +147,16 @@ def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
     matrix(case, "2 processes", found)
     assert found < TOLERANCE
     np.testing.assert_allclose(losses(one_device(case)), losses(run), rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", [case for case in ROWS if contextual(getattr(case, "values", (case,))[0])])
+def test_in_chunks_the_gradient_is_the_batchs(case, text, one_device, tmp_path, matrix):
+    run = trained(text, tmp_path / "run", case, "--train.chunks=4", "--train.batch=1408")
+    whole = trained(text, tmp_path / "whole", case, "--train.batch=1408")  # as many rows as four chunks hold
+    found = deviation(state(whole), state(run))
+    matrix(case, "in 4 chunks", found)
+    assert found < TOLERANCE
+    np.testing.assert_allclose(losses(whole), losses(run), rtol=1e-4)
 
 
 @pytest.mark.parametrize("case", ROWS)

@@ -1,5 +1,6 @@
 """Contextual models from folders, and into them, as transformers and sentence-transformers keep them."""
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,14 +8,17 @@ import jax
 import numpy as np
 
 from embeddings.contextual.model import Contextual
+from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
-from embeddings.formats.families import FAMILIES
-from embeddings.formats.sentence_transformers import Pipeline
+from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
+from embeddings.models import averaging, sentence_bert
 from embeddings.problems import Problem
 from embeddings.tokenizers.pieces import Pieces
 
 TOKENIZER = "tokenizer"
 """What a run's folder calls the folder of its tokenizer."""
+SENTENCE = "sentence.json"
+"""And the file that says how states become the vector of a text."""
 
 
 def read(
@@ -39,11 +43,57 @@ def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) 
     from embeddings.training import checkpoint, run_folder
     from embeddings.training.architectures import sequences
 
-    family, config = sequences.load(folder)
     _, params = checkpoint.read_params(folder / run_folder.CHECKPOINTS)
+    if (folder / SENTENCE).is_file():
+        return _read_sentence_run(folder, params["model"], dtype)
+    family, config = sequences.load(folder)
     if dtype:
         config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
     return in_use(family, config, jax.tree.map(np.asarray, params["model"]), Pieces.load(folder / TOKENIZER))
+
+
+def save_sentence_model(folder: Path, family: str, config: sentence_bert.Config, longest: int) -> None:
+    """Writes what a run's folder keeps of a model of sentences."""
+    from embeddings.training.architectures import sequences
+
+    sequences.save(folder, family, config.encoder)
+    said = {"pooling": config.pooling, "steps": [[s.width, s.activation] for s in config.steps], "longest": longest}
+    write_whole(folder / SENTENCE, json.dumps(said, indent=1) + "\n")
+
+
+def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextual:
+    from embeddings.training.architectures import sequences
+
+    family, encoder = sequences.load(folder)
+    try:
+        said = json.loads((folder / SENTENCE).read_bytes())
+        steps = tuple(sentence_bert.Step(width, activation) for width, activation in said["steps"])
+        config = sentence_bert.Config(encoder, tuple(said["pooling"]), steps)
+        longest = said["longest"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Problem(f"{folder / SENTENCE}: no model of sentences ({error!r}): copy the folder again") from None
+    return sentence_model(family, config, params, Pieces.load(folder / TOKENIZER), longest, dtype)
+
+
+def sentence_model(
+    family: str,
+    config: sentence_bert.Config,
+    params: Any,
+    tokenizer: Pieces,
+    longest: int,
+    dtype: str | None = None,
+) -> Contextual:
+    """A model of sentences as it is used after training."""
+    params = jax.tree.map(np.asarray, params)
+    steps = tuple(
+        Dense(*weights, step.activation) if step.width else Normalize()
+        for step, weights in zip(config.steps, params["steps"], strict=True)
+    )
+    encoder = config.encoder
+    if dtype:
+        encoder = dataclasses.replace(encoder, stack=dataclasses.replace(encoder.stack, dtype=dtype))
+    model = in_use(family, encoder, params["model"], tokenizer)
+    return dataclasses.replace(model, pipeline=Pipeline(config.pooling, steps, longest))
 
 
 def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()) -> Contextual:
@@ -51,9 +101,10 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
     devices = devices or tuple(jax.local_devices())
     # A processor is fastest where the scores of a row stay in its cache; other devices want all rows at once.
     implementation = "rows" if devices[0].platform == "cpu" else "xla"
-    stack = dataclasses.replace(config.stack, implementation=implementation, remat=False)
-    config = dataclasses.replace(config, stack=stack)
-    return Contextual(FAMILIES[family].model, family, config, params, tokenizer, Pipeline(), devices)
+    if not isinstance(config, averaging.Config):
+        stack = dataclasses.replace(config.stack, implementation=implementation, remat=False)
+        config = dataclasses.replace(config, stack=stack)
+    return Contextual(sentence_bert.module(config), family, config, params, tokenizer, Pipeline(), devices)
 
 
 def write(folder: Path, model: Contextual) -> None:

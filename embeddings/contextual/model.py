@@ -21,10 +21,10 @@ from jaxtyping import Array, Float, Int
 
 from embeddings.contextual import texts as reading
 from embeddings.contextual.packing import Packer
-from embeddings.contextual.pooling import POOLINGS, Pooling
-from embeddings.contextual.program import NORMALIZE, Program
+from embeddings.contextual.program import Program
 from embeddings.formats.sentence_transformers import Dense, Pipeline
 from embeddings.inputs.sequences import Tokens
+from embeddings.models.pooling import NORMALIZE, POOLINGS, Pooling
 from embeddings.models.transformer import ATTENTION, STATES, Output
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen

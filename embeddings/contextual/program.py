@@ -17,21 +17,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from embeddings.contextual.packing import Call, Packer
-from embeddings.contextual.pooling import pooled
 from embeddings.contextual.texts import Reading
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
+from embeddings.models.pooling import after_pooling, pooled
 
 AHEAD = 3
 """Calls under way before the oldest is waited for."""
-NORMALIZE = "normalize"
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda x: x,
-    "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "sigmoid": jax.nn.sigmoid,
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,8 +64,10 @@ class Program:
     def _shortened(self, params: Any) -> tuple[Any, Any]:
         """The model with its first layers only; the last norm belongs to the last layer."""
         stack, whole = self.config.stack, self.layers == self.config.stack.layers
+        if whole:
+            return self.config, params
         kept = stack.kept[: self.layers]
-        stack = dataclasses.replace(stack, layers=self.layers, kept=kept, last_norm=stack.last_norm and whole)
+        stack = dataclasses.replace(stack, layers=self.layers, kept=kept, last_norm=False)
         layers = params["transformer"]["layers"]
         first = layers[: self.layers] if isinstance(layers, tuple) else jax.tree.map(lambda p: p[: self.layers], layers)
         transformer = params["transformer"] | {"layers": first}
@@ -121,17 +115,3 @@ class Program:
             for row, slot in zip(*np.nonzero(call.texts >= 0), strict=True):
                 found[int(call.texts[row, slot])] = made[row][call.tokens.segments[row] == slot + 1]
         return [found[window] for window in range(len(reading.owner))]
-
-
-def after_pooling(
-    vectors: Float[Array, "B S D"], steps: tuple[tuple[str, int], ...], params: tuple
-) -> Float[Array, "B S E"]:
-    """Linear maps and scaling to length 1, in the order of `steps`."""
-    for step, number in steps:
-        if step == NORMALIZE:
-            vectors = vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-            continue
-        kernel, bias = params[number]
-        vectors = jnp.einsum("bsd,de->bse", vectors, kernel, precision=jax.lax.Precision.HIGHEST)
-        vectors = ACTIVATIONS[step](vectors if bias is None else vectors + bias)
-    return vectors

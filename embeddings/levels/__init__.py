@@ -1,7 +1,7 @@
-"""What a run is about, by level: words, and running text (sequences). A module each, with the same two functions.
+"""What a run is about, by level: words, running text (sequences), examples of texts (sentences). A module each:
 
-    find(settings, place, screen) -> source       what is read, looked for before anything is made
-    prepare(settings, source, place, screen)      what training needs of it, as Prepared
+    find(settings, place, screen) -> source                what is read, looked for before anything is made
+    prepare(settings, source, place, screen) -> Prepared   what training needs of it
 """
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -53,6 +53,6 @@ class Prepared(Protocol):
 
 def of(settings: Experiment) -> ModuleType:
     """The module of an experiment's level."""
-    from embeddings.levels import sequences, words
+    from embeddings.levels import sentences, sequences, words
 
-    return sequences if settings.contextual else words
+    return {"words": words, "sequences": sequences, "sentences": sentences}[settings.level]

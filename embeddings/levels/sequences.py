@@ -115,6 +115,12 @@ def started_from(settings: Experiment) -> Contextual | None:
     if not isinstance(model, Contextual) or model.module is not sequences.MODELS[settings.architecture]:
         raise UsageProblem(f"--start_from={settings.start_from} is no model that "
                            f"--architecture={settings.architecture} can go on from: name another")
+    check_sizes(settings, model)
+    return dataclasses.replace(model, config=retrained(model.config, settings.model))
+
+
+def check_sizes(settings: Experiment, model: Contextual) -> None:
+    """Raises UsageProblem where flags ask for other sizes than a model has that training starts from."""
     part, default, stack = settings.model, type(settings.model)(), model.config.stack
     for name in ("layers", "width", "heads", "feed_forward"):
         asked, there = getattr(part, name), getattr(stack, name)
@@ -124,7 +130,6 @@ def started_from(settings: Experiment) -> Contextual | None:
     if part.length > model.config.longest:
         raise UsageProblem(f"--{settings.architecture}.length={part.length}, but --start_from={settings.start_from} "
                            f"reads {model.config.longest} tokens at most: lower it")
-    return dataclasses.replace(model, config=retrained(model.config, part))
 
 
 def retrained(config: Any, part: Transformer) -> Any:

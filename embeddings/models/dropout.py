@@ -5,18 +5,20 @@ stands beside it: alone, in a chunk of the batch, or on another device.
 
 Shapes: B rows.
 """
+import math
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 _BITS = 16
 """Random bits a number: rates are multiples of 2^-16, at half the cost of 32."""
 
-Keys = PRNGKeyArray
+Keys = Key[Array, "_"]
 """A key for each row, `[B]`."""
 
 
-def row_keys(key: PRNGKeyArray, rows: int) -> Keys:
+def row_keys(key: PRNGKeyArray | Keys, rows: int) -> Keys:
     """The keys of rows 0 .. rows - 1; a key for each row already is as it was."""
     return key if key.ndim else jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
 
@@ -28,7 +30,8 @@ def fold(keys: Keys | None, number: int | Array) -> Keys | None:
 
 def kept(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Bool[Array, "..."]:
     """What of one row is not dropped."""
-    return jax.random.bits(key, shape, jnp.uint16) >= round(rate * 2**_BITS)
+    # Drawn flat: over several axes XLA takes many times as long to compile (JAX 0.10, on a CPU).
+    return (jax.random.bits(key, (math.prod(shape),), jnp.uint16) >= round(rate * 2**_BITS)).reshape(shape)
 
 
 def scaled(x: Float[Array, "..."], keep: Bool[Array, "..."], rate: float) -> Float[Array, "..."]:

@@ -1,8 +1,9 @@
 """Steps for parameters that are all touched: a gradient by jax.grad, an update by optax.
 
 `dense_step` is for word tables; `sequence_step` for models of rows of tokens, which it may go through in chunks: the
-gradients of sums add up, so any number of chunks gives the gradient of the whole batch. What a row drops depends on
-the row, the step and the seed alone (models/dropout.py).
+gradients of sums add up, so any number of chunks gives the gradient of the whole batch; `embedding_step` is for losses
+that compare the texts of a batch with one another. What a row drops depends on the row, the step and the seed alone
+(models/dropout.py).
 """
 from collections.abc import Callable
 from typing import Any
@@ -89,13 +90,83 @@ def sequence_step(
                 return jax.tree.map(jnp.add, carry, one(params, *part)), None
 
             (gradient, sums), _ = jax.lax.scan(more, nothing, parts)
-        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums["loss"][1], 1e-9), gradient)
-        changes, kept = optimizer.update(gradient, state["optimizer"], params)
-        state = {"params": optax.apply_updates(params, changes), "optimizer": kept, "step": state["step"] + 1}
-        return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state)), sums
+        return updated(optimizer, state, gradient, sums, mesh), sums
 
     where = jax.jit(update, donate_argnums=0)
     return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), axis=0)
+
+
+def embedding_step(
+    encode: Callable[[Tree, Tree, jax.Array, Keys | None], jax.Array],
+    loss: Callable[[Tree, jax.Array, Tree], dict],
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    chunks: int = 1,
+    seed: int = 0,
+    dropout: bool = True,
+) -> Step:
+    """The step for a loss of all vectors of a batch at once, such as one that takes the others for wrong answers.
+
+    In chunks, vectors are made without a gradient, the loss gives its gradient by them, and they are made again, chunk
+    by chunk, to take it back to the parameters (gradient caching: Gao, Zhang, Han, Callan 2021). A row drops the same
+    both times, so the gradient is that of the whole batch, and no more than a chunk's layers are ever kept.
+
+    Args:
+        encode: (parameters of the model, rows of tokens, which of them count, key of each row) -> `[B, S, E]`.
+        loss: (its own parameters, `[N, C, E]`, labels) -> {name: (sum, weight)}.
+        optimizer, mesh, chunks, seed, dropout: as of sequence_step.
+    """
+
+    def new(params: Tree) -> Tree:
+        return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
+
+    def compared(objective: Tree, rows: jax.Array, batch: Tree) -> tuple[jax.Array, dict]:
+        vectors = rows.reshape(-1, rows.shape[-1])[batch.places]
+        sums = loss(objective, vectors, batch.labels)
+        return sums["loss"][0], sums
+
+    def at_once(params: Tree, batch: Tree, keys: Keys | None) -> tuple[Tree, dict]:
+        def total(params: Tree) -> tuple[jax.Array, dict]:
+            return compared(params["objective"], encode(params["model"], batch.tokens, batch.counted, keys), batch)
+
+        return jax.grad(total, has_aux=True)(params)
+
+    def in_chunks(params: Tree, batch: Tree, keys: Keys | None) -> tuple[Tree, dict]:
+        parts = jax.tree.map(lambda a: split(a, chunks), (batch.tokens, batch.counted, keys))
+        made = jax.lax.map(lambda part: encode(params["model"], *part), parts)
+        rows = made.swapaxes(0, 1).reshape(-1, *made.shape[2:])
+        by, sums = jax.grad(compared, argnums=(0, 1), has_aux=True)(params["objective"], rows, batch)
+
+        def back(gradient: Tree, part: tuple) -> tuple[Tree, None]:
+            by_rows, *read = part
+            _, pull = jax.vjp(lambda model: encode(model, *read), params["model"])
+            return jax.tree.map(jnp.add, gradient, pull(by_rows)[0]), None
+
+        nothing = jax.tree.map(jnp.zeros_like, params["model"])
+        model, _ = jax.lax.scan(back, nothing, (split(by[1], chunks), *parts))
+        return {"model": model, "objective": by[0]}, sums
+
+    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
+        params = state["params"]
+        key = jax.random.fold_in(jax.random.key(seed), state["step"])
+        keys = row_keys(key, len(batch.counted)) if dropout else None
+        gradient, sums = (at_once if chunks == 1 else in_chunks)(params, batch, keys)
+        return updated(optimizer, state, gradient, sums, mesh), sums
+
+    where = jax.jit(update, donate_argnums=0)
+    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), axis=0)
+
+
+def updated(
+    optimizer: optax.GradientTransformation, state: Tree, gradient: Tree, sums: dict, mesh: Mesh
+) -> Tree:
+    """The next state, from the gradient of the loss's sum."""
+    params = state["params"]
+    gradient = jax.tree.map(lambda g: g / jnp.maximum(sums["loss"][1], 1e-9), gradient)
+    changes, kept = optimizer.update(gradient, state["optimizer"], params)
+    state = {"params": optax.apply_updates(params, changes), "optimizer": kept, "step": state["step"] + 1}
+    return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state))
 
 
 def split(array: jax.Array, chunks: int) -> jax.Array:

@@ -81,3 +81,48 @@ def stacked(path: tuple) -> bool:
 
 def _name(part: Any) -> str:
     return jax.tree_util.keystr((part,), simple=True)
+
+
+def tuned(
+    transformation: optax.GradientTransformation, tune: experiment.Tune, encoder: Any
+) -> optax.GradientTransformation:
+    """A transformation for the parameters that `tune` says are trained, each layer at its rate; the others stay.
+
+    Parameters are {"model": {"model": an encoder's, ...}, ...}; what stands beside the encoder is always trained.
+    """
+    layers = encoder.stack.layers
+    if tune.layers < 0 and tune.only == "all" and tune.decay == 1:
+        return transformation
+
+    def labels(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(lambda path, _: "trained" if is_trained(path) else "stays", params)
+
+    def is_trained(path: tuple) -> bool:
+        names = [_name(part) for part in path]
+        if names[:2] != ["model", "model"]:
+            return True
+        if tune.only == "norms":
+            return "scale" in names or (names[-1] == "bias" and "norm" in names[-2])
+        if tune.only == "embeddings":
+            return "transformer" not in names
+        return tune.layers < 0 or "transformer" in names  # of stacked layers, `slowed` lets the last ones move only
+
+    def slowed(path: tuple, change: jax.Array) -> jax.Array:
+        names = [_name(part) for part in path]
+        if names[:2] != ["model", "model"]:
+            return change
+        depth = jnp.arange(layers)
+        rate = tune.decay ** (layers - 1 - depth)
+        if tune.only == "all" and tune.layers >= 0:
+            rate = jnp.where(depth < layers - tune.layers, 0.0, rate)
+        if stacked(path):
+            return change * rate.reshape(-1, *(1,) * (change.ndim - 1))
+        if "layers" in names:
+            return change * rate[int(names[names.index("layers") + 1])]
+        return change * (1.0 if names[-2:-1] == ["norm"] and "transformer" in names else tune.decay**layers)
+
+    def slow(changes: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(slowed, changes), state
+
+    whole = optax.chain(transformation, optax.GradientTransformation(lambda params: optax.EmptyState(), slow))
+    return optax.partition({"trained": whole, "stays": optax.set_to_zero()}, labels)

@@ -15,7 +15,7 @@ from embeddings.files import write_whole
 from embeddings.formats.families import FAMILIES
 from embeddings.inputs import rows
 from embeddings.inputs.sequences import Batches, Rows
-from embeddings.models import bert, gpt, transformer
+from embeddings.models import averaging, bert, gpt, transformer
 from embeddings.objectives.sequences import LanguageModel
 from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.frames import FIRST
@@ -27,6 +27,8 @@ from embeddings.training.job import Job
 MODELS: dict[str, ModuleType] = {"bert": bert, "gpt": gpt}
 FAMILY = {"bert": "bert", "gpt": "gpt2"}
 """What a model that is made here is called in formats.families."""
+AVERAGING = "averaging"
+"""And the deep averaging network, which is not among them."""
 CONFIG = "model.json"
 """What a run's folder keeps of a model's configuration."""
 
@@ -146,7 +148,7 @@ def check(settings: Experiment, model: Any, mesh: Mesh) -> None:
 
 def save(folder: Path, family: str, model: Any) -> None:
     """Writes a configuration, and which of formats.families it belongs to, into a run's folder."""
-    said = {"family": family, **dataclasses.asdict(model)}
+    said = {"family": AVERAGING if isinstance(model, averaging.Config) else family, **dataclasses.asdict(model)}
     write_whole(folder / CONFIG, json.dumps(said, indent=1) + "\n")
 
 
@@ -154,7 +156,10 @@ def load(folder: Path) -> tuple[str, Any]:
     """The family and configuration of a run's folder. Raises Problem where they are missing or damaged."""
     try:
         said = json.loads((folder / CONFIG).read_bytes())
-        family, stack = said.pop("family"), said.pop("stack")
+        family = said.pop("family")
+        if family == AVERAGING:
+            return family, averaging.Config(**said)
+        stack = said.pop("stack")
         kept = tuple(map(tuple, stack.pop("kept")))
         return family, FAMILIES[family].model.Config(**said, stack=transformer.Config(**stack, kept=kept))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

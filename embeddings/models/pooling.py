@@ -13,6 +13,7 @@ Names are sentence-transformers'. Rows may hold several texts: each gets its own
 
 Shapes: B rows, T positions, S texts of a row, D width.
 """
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
@@ -21,6 +22,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
+NORMALIZE = "normalize"
+"""The step after pooling that scales a vector to length 1."""
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda x: x,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "sigmoid": jax.nn.sigmoid,
+}
+"""Of linear maps after pooling."""
 
 
 def pooled(
@@ -59,3 +70,22 @@ def _largest(states: Float[Array, "B T D"], mine: Bool[Array, "B S T"]) -> Float
 
     found = jnp.moveaxis(jax.lax.map(one, jnp.moveaxis(mine, 1, 0)), 0, 1)
     return jnp.where(jnp.any(mine, axis=2)[:, :, None], found, 0.0)
+
+
+def unit(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
+    """Scaled to length 1; zeros stay zeros, and their gradient is finite."""
+    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors**2, axis=-1, keepdims=True), 1e-24))
+
+
+def after_pooling(
+    vectors: Float[Array, "B S D"], steps: tuple[tuple[str, int], ...], params: tuple
+) -> Float[Array, "B S E"]:
+    """Linear maps and scaling to length 1, in the order of `steps`."""
+    for step, number in steps:
+        if step == NORMALIZE:
+            vectors = unit(vectors)
+            continue
+        kernel, bias = params[number]
+        vectors = jnp.einsum("bsd,de->bse", vectors, kernel, precision=jax.lax.Precision.HIGHEST)
+        vectors = ACTIVATIONS[step](vectors if bias is None else vectors + bias)
+    return vectors

@@ -1,0 +1,179 @@
+"""Batches of examples of texts: batch n is a function of (seed, n) and of nothing else.
+
+An example is one text or several, with a label where a loss needs one. All texts of a batch are packed into rows; where
+each has gone is said beside them. Several sets are mixed by weight: of the first m examples of a run, set d gives
+floor(m c_d) - floor(m c_(d-1)), c the weights added up, so that its share is right at every point and what it gives to
+batch n needs no counting. Each set is gone through in an order of its own, another one each epoch.
+
+A text that has come already in a batch, in another example, may be left out with its example. Random numbers are raw
+words of numpy's Philox, the part of its stream that is promised never to change.
+
+Shapes: N examples, C texts of an example, B rows, T positions, S texts of a row.
+"""
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32, Int64
+
+from embeddings.inputs.cooccurrences import permuted
+from embeddings.inputs.packing import pack, slots
+from embeddings.inputs.sequences import Tokens
+
+SLACK = 1.1
+"""Rows of a batch as a multiple of what its texts fill on the mean; a batch that needs more gets twice as many."""
+
+
+class Labels(NamedTuple):
+    """What is known of the examples beside their texts."""
+
+    texts: Int[Array | np.ndarray, "N C"]
+    """Numbers of texts within the batch: equal texts have equal ones."""
+    label: Float[Array | np.ndarray, "N"]
+    """Class, score, or 0 where there is none."""
+    weight: Float[Array | np.ndarray, "N"]
+    """1; 0 for padding and what is left out."""
+
+
+class Batch(NamedTuple):
+    """N examples."""
+
+    tokens: Tokens
+    counted: Int[Array | np.ndarray, "B T"]
+    """The number of the text in its row that a token counts for, from 1; 0 where there is none."""
+    places: Int[Array | np.ndarray, "N C"]
+    """Where each text is: its row times S, and its number there."""
+    labels: Labels
+    words: Int[Array | np.ndarray, ""]
+    """Tokens in it, padding left out: what progress is counted in."""
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """A set of examples, each of C texts."""
+
+    columns: int
+    """C."""
+    tokens: int
+    """Tokens of all texts, special ones included."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(
+        self, numbers: Int64[np.ndarray, "n"]
+    ) -> tuple[Int32[np.ndarray, "tokens"], Int64[np.ndarray, "texts_and_end"], Float32[np.ndarray, "n"]]:
+        """Ids of the texts of some examples one after another, where each starts, and the labels."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batches:
+    """`batches(n)` is batch n of a run; n goes on counting over epochs, and so does what is drawn."""
+
+    sets: tuple[Examples, ...]
+    weights: tuple[float, ...]
+    """How much of a batch each set gives; they add up to 1."""
+    seed: int
+    batch: int
+    """N."""
+    length: int
+    """T."""
+    multiple: int = 1
+    """B and N are multiples of this: of the devices and chunks that they are split over."""
+    twice: bool = False
+    """Whether the one text of an example is read twice (SimCSE), with other dropout."""
+    distinct: bool = True
+    """Whether an example is left out that has a text which came before in the batch."""
+
+    @property
+    def spans(self) -> int:
+        """Batches in which the examples of all sets, mixed, come once on the mean."""
+        return max(1, -(-sum(map(len, self.sets)) // self.batch))
+
+    @functools.cached_property
+    def rows(self) -> int:
+        """B, as long as it is enough."""
+        per_example = sum(w * s.tokens / len(s) for w, s in zip(self.weights, self.sets, strict=True))
+        filled = self.batch * per_example * (2 if self.twice else 1) / self.length
+        return -(-int(np.ceil(SLACK * filled + 1)) // self.multiple) * self.multiple
+
+    def __call__(self, n: int) -> Batch:
+        """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""
+        ids, starts, labels = self._examples(n)
+        C = (len(starts) - 1) // len(labels)
+        lengths = np.diff(starts)
+        packed = pack(lengths, (self.length,))
+        B = self.rows
+        while len(packed.lengths) > B:
+            B *= 2
+        place = np.arange(len(ids)) - np.repeat(starts[:-1], lengths)
+        at = np.repeat(packed.row, lengths), np.repeat(packed.start, lengths) + place
+        arrays = []
+        for values in (ids, np.repeat(packed.slot + 1, lengths), place):
+            array = np.zeros((B, self.length), np.int32)
+            array[at] = values
+            arrays.append(array)
+        tokens = Tokens(*arrays, np.zeros((B, self.length), np.int32))
+        places = (packed.row * slots(self.length) + packed.slot).reshape(-1, C)
+        texts = equal(ids, starts).reshape(-1, C)
+        weight = np.where(repeated(texts), 0, 1) if self.distinct else np.ones(len(labels))
+        return self._padded(tokens, places, Labels(texts, labels, weight), len(ids))
+
+    def _padded(self, tokens: Tokens, places: np.ndarray, labels: Labels, words: int) -> Batch:
+        N = -(-self.batch // self.multiple) * self.multiple
+        more = (0, N - len(places))
+        labels = Labels(
+            np.pad(labels.texts, (more, (0, 0)), constant_values=-1).astype(np.int32),
+            np.pad(labels.label, more).astype(np.float32),
+            np.pad(labels.weight, more).astype(np.float32),
+        )
+        places = np.pad(places, (more, (0, 0))).astype(np.int32)
+        return Batch(tokens, tokens.segments, places, labels, np.array(words, np.int32))
+
+    def _examples(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids of the texts of a batch one after another, where each starts, and the labels."""
+        share = np.concatenate([[0.0], np.cumsum(self.weights)])
+        share[-1] = 1.0
+        edges = np.floor(np.array([[n * self.batch], [(n + 1) * self.batch]]) * share + 1e-9).astype(np.int64)
+        ids, lengths, labels = [], [], []
+        for d, some in enumerate(self.sets):
+            first, last = edges[:, d + 1] - edges[:, d]
+            read, starts, label = some.read(self._order(d, np.arange(first, last)))
+            ids.append(read)
+            lengths.append(np.diff(starts))
+            labels.append(label)
+        ids, lengths, labels = (np.concatenate(parts) for parts in (ids, lengths, labels))
+        if self.twice:
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            source = np.repeat(starts[:-1], 2)
+            lengths = np.repeat(lengths, 2)
+            ends = np.cumsum(lengths)
+            ids = ids[np.repeat(source - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)]
+        return ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), labels
+
+    def _order(self, d: int, places: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+        """Which example of set d stands at some places of its own sequence."""
+        size, out = len(self.sets[d]), np.empty(len(places), np.int64)
+        epoch = places // size
+        for e in np.unique(epoch):
+            raw = np.random.Philox(key=np.array([self.seed + (d + 1 << 32), e], np.uint64)).random_raw(2)
+            here = epoch == e
+            out[here] = permuted(places[here] % size, size, raw)
+        return out
+
+
+def equal(ids: Int32[np.ndarray, "tokens"], starts: Int64[np.ndarray, "texts_and_end"]) -> Int64[np.ndarray, "texts"]:
+    """A number for each text: the first place at which an equal one stands."""
+    content, seen = ids.astype("<i4").tobytes(), {}
+    spans = zip((4 * starts[:-1]).tolist(), (4 * starts[1:]).tolist(), strict=True)
+    return np.array([seen.setdefault(content[a:b], n) for n, (a, b) in enumerate(spans)], np.int64)
+
+
+def repeated(texts: Int64[np.ndarray, "N C"]) -> Sequence[bool]:
+    """Which examples have a text that stands in an example before it."""
+    owner = np.arange(len(texts))[:, None]
+    first = np.full(texts.max(initial=0) + 1, len(texts))
+    np.minimum.at(first, texts.reshape(-1), np.broadcast_to(owner, texts.shape).reshape(-1))
+    return (first[texts] < owner).any(axis=1)

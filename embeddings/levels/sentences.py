@@ -1,0 +1,216 @@
+"""Examples of texts: sets by name or files, a tokenizer, and what is made of both."""
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from embeddings import encoder
+from embeddings.contextual import folder as folders
+from embeddings.contextual.model import Contextual
+from embeddings.corpus import documents, example_files, example_sets, examples, pieces
+from embeddings.corpus.example_files import Broken, Example
+from embeddings.experiment import Experiment, SentenceBert
+from embeddings.files import sha256
+from embeddings.levels import Place, sequences
+from embeddings.models import sentence_bert
+from embeddings.problems import Problem, UsageProblem
+from embeddings.screen import Screen
+from embeddings.spelling import suggestion
+from embeddings.tokenizers.pieces import Pieces
+from embeddings.training import processes
+from embeddings.training.architectures import sentences
+from embeddings.training.job import Job
+
+NEEDS = {"softmax": "class", "cosine": "score", "contrastive": "class"}
+"""The kind of label that a loss is trained on."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Where one set comes from."""
+
+    name: str
+    read: Callable[[], Iterator[Example | Broken]]
+    content: Callable[[], str]
+    """What names its content."""
+    label: str
+    """"", "class" or "score"."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """Examples as ids on disk; see levels.Prepared."""
+
+    settings: Experiment
+    sets: tuple[examples.Stored, ...]
+    pieces: Pieces
+    start: Contextual | None = None
+    """What training goes on from."""
+
+    @property
+    def config(self) -> sentence_bert.Config:
+        """The model's configuration."""
+        encoder = self.start.config if self.start else None
+        return sentences.config(self.settings, self.pieces.size, encoder)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the examples, in order."""
+        return self.sets[0].classes
+
+    def job(self, mesh: Mesh) -> Job:
+        """What the loop runs, on a mesh."""
+        material = sentences.Material(self.sets, self.pieces.size, len(self.classes))
+        return sentences.build(self.settings, material, mesh, (self.config, self.start.params) if self.start else None)
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer and the configuration."""
+        self.pieces.save(folder / folders.TOKENIZER)
+        folders.save_sentence_model(folder, self.family, self.config, self.settings.model.length)
+
+    @property
+    def family(self) -> str:
+        """What formats.families calls the encoder."""
+        return self.start.family if self.start else "bert"
+
+    def facts(self) -> dict[str, Any]:
+        """The sets, what names their content, and sizes."""
+        return {
+            "sets": list(self.settings.examples.sets),
+            "keys": [some.folder.name for some in self.sets],
+            "examples": [len(some) for some in self.sets],
+            "tokens": sum(some.tokens for some in self.sets),
+            "cut": sum(some.cut for some in self.sets),
+            "broken": sum(some.broken for some in self.sets),
+            "classes": list(self.classes),
+        }
+
+    def opening(self) -> str:
+        """Examples and tokens."""
+        number, tokens = sum(map(len, self.sets)), sum(some.tokens for some in self.sets)
+        return f"{number:,} examples of {self.sets[0].columns} texts, {tokens:,} tokens"
+
+    def model(self, tables: Any) -> Contextual:
+        """The model for use."""
+        return folders.sentence_model(self.family, self.config, tables, self.pieces, self.settings.model.length)
+
+
+def find(settings: Experiment, place: Place, screen: Screen) -> tuple[Source, ...]:
+    """The sets of the flags. Raises Problem or UsageProblem for one that is not there or does not go with the loss."""
+    return tuple(_source(name, settings, place, screen) for name in settings.examples.sets)
+
+
+def _source(name: str, settings: Experiment, place: Place, screen: Screen) -> Source:
+    part: SentenceBert = settings.model
+    need, path = NEEDS.get(part.loss, ""), Path(name)
+    if name == example_sets.PYTHON_DOCS:
+        def documentation() -> Iterator[Example]:
+            return example_sets.documentation(place.cache)
+
+        return _checked(Source(name, documentation, lambda: _digest(documentation()), ""), 2, part)
+    if name in example_sets.SETS:
+        if place.data is None:
+            raise Problem(f"--examples.sets={name}: no folder of data sets is known: name it with EMBEDDINGS_DATA")
+        one, data = example_sets.SETS[name], place.data
+        label = one.label if need else ""
+        return _checked(Source(name, lambda: one.read(data), lambda: _digest(one.read(data)), label), one.columns, part)
+    if not path.is_file():
+        known = [*example_sets.SETS, example_sets.PYTHON_DOCS]
+        raise UsageProblem(f"--examples.sets={name}: no such file, and none of {', '.join(known)}"
+                           f"{suggestion(name, known)}")
+    given = settings.examples
+    if need and not given.label:
+        raise UsageProblem(f"--{settings.architecture}.loss={part.loss} needs a {need}: name its column with "
+                           "--examples.label")
+
+    def rows() -> Iterator[Example | Broken]:
+        return example_files.read(path, given.columns, given.label if need else "")
+
+    settled = "|".join((*given.columns, given.label))
+    return _checked(Source(name, rows, lambda: sha256(path) + settled, need), len(given.columns), part)
+
+
+def _checked(source: Source, columns: int, part: SentenceBert) -> Source:
+    """The source. Raises UsageProblem where it does not go with the loss."""
+    wanted, need = sentences.TEXTS.get(part.loss, 2), NEEDS.get(part.loss, "")
+    if columns < wanted or (part.loss != "in_batch" and columns > max(wanted, 1) and part.loss != "simcse"):
+        raise UsageProblem(f"--examples.sets={source}: its examples have {columns} texts, loss {part.loss} needs "
+                           f"{wanted}")
+    if need and source.label != need:
+        raise UsageProblem(f"--examples.sets={source}: it has {f'a {source.label}' if source.label else 'no label'}, "
+                           f"loss {part.loss} needs a {need}")
+    return source
+
+
+def _digest(rows: Iterator[Example | Broken]) -> str:
+    whole = hashlib.sha256()
+    for row in rows:
+        whole.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
+    return whole.hexdigest()
+
+
+def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, screen: Screen) -> Prepared:
+    """The tokenizer and the examples, found in the cache but for the first time.
+
+    Raises Problem for broken rows, fewer examples than a batch holds, and as levels.sequences.started_from does.
+    """
+    start = started_from(settings)
+    given, part = settings.examples, settings.model
+
+    def tokenizer() -> Pieces:
+        if start and not settings.pieces.path:
+            return start.tokenizer
+        corpus = documents.find(
+            settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
+        )
+        return pieces.chosen(corpus, settings.pieces, place.cache, screen.amount)
+
+    def stored() -> tuple[Pieces, tuple[examples.Stored, ...]]:
+        made = tokenizer()
+        return made, tuple(
+            examples.prepare(
+                str(one), one.read(), one.content(), made, part.length, place.cache, one.label,
+                given.classes or (example_sets.CLASSES if one.name == "snli" else ()), given.broken == "skip",
+                screen.amount,
+            )
+            for one in source
+        )
+
+    made, sets = processes.by_first_then_others("examples", stored)
+    screen.end()
+    for one, some in zip(source, sets, strict=True):
+        if some.broken:
+            screen.note(f"{one}: {some.broken:,} broken rows were left out, the first {some.first_broken}")
+        if some.cut:
+            screen.note(f"{one}: {some.cut:,} texts have more than {part.length} tokens and were cut")
+    _check(settings, source, sets)
+    return Prepared(settings, sets, made, start)
+
+
+def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[examples.Stored, ...]) -> None:
+    """Raises Problem for sets that do not go together or hold less than a batch."""
+    number = sum(map(len, sets))
+    if number < settings.train.batch:
+        raise Problem(f"{', '.join(map(str, source))}: {number:,} examples, fewer than "
+                      f"--train.batch={settings.train.batch} holds: lower it")
+    for one, some in zip(source, sets, strict=True):
+        if (some.columns, some.classes) != (sets[0].columns, sets[0].classes):
+            raise Problem(f"{one}: {some.columns} texts and classes {', '.join(some.classes) or '-'} where {source[0]} "
+                          f"has {sets[0].columns} and {', '.join(sets[0].classes) or '-'}: mix sets of one kind")
+
+
+def started_from(settings: Experiment) -> Contextual | None:
+    """The model that --start_from names. Raises UsageProblem where it is none that gives states of tokens."""
+    if not settings.start_from:
+        return None
+    model = encoder.load(settings.start_from)
+    if not isinstance(model, Contextual):
+        raise UsageProblem(f"--start_from={settings.start_from} is no contextual model: name another")
+    sequences.check_sizes(settings, model)
+    return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))

@@ -1,0 +1,169 @@
+"""Sentence-BERT and the Universal Sentence Encoder over examples of texts, ready for the loop."""
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from embeddings.experiment import Experiment, SentenceBert, UniversalSentenceEncoder
+from embeddings.inputs.packing import slots
+from embeddings.inputs.sentences import Batches, Examples
+from embeddings.models import averaging, sentence_bert
+from embeddings.models import bert as berts
+from embeddings.models.pooling import NORMALIZE
+from embeddings.models.sentence_bert import Step
+from embeddings.models.transformer import Config as Stack
+from embeddings.objectives import sentences as losses
+from embeddings.problems import UsageProblem
+from embeddings.training import optimizer
+from embeddings.training.architectures import sequences
+from embeddings.training.dense import embedding_step
+from embeddings.training.job import Job
+
+TEXTS = {"simcse": 1, "triplet": 3}
+"""Texts of an example that a loss needs at least, where not two."""
+
+
+class Material(NamedTuple):
+    """Sets of examples."""
+
+    sets: tuple[Examples, ...]
+    vocabulary: int
+    """V of the tokenizer."""
+    classes: int = 0
+    """Y, where examples have classes."""
+
+
+class Nothing:
+    """Examples of token 0, each text as long as a row."""
+
+    def __init__(self, number: int, columns: int, length: int):
+        self.number, self.columns, self.length = number, columns, length
+        self.tokens = number * columns * length
+
+    def __len__(self) -> int:
+        return self.number
+
+    def read(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Texts that differ in their first token."""
+        ids = np.zeros((len(numbers), self.columns, self.length), np.int32)
+        ids[:, :, 0] = numbers[:, None]
+        starts = np.arange(0, ids.size + 1, self.length)
+        return ids.reshape(-1), starts, np.zeros(len(numbers), np.float32)
+
+
+def imagined(settings: Experiment, different_words: int) -> Material:
+    """Examples of one batch whose texts fill a row each."""
+    part: SentenceBert = settings.model
+    some = Nothing(settings.train.batch, TEXTS.get(part.loss, 2), part.length)
+    return Material((some,), settings.pieces.size, 2)
+
+
+def config(settings: Experiment, vocabulary: int, encoder: Any = None) -> sentence_bert.Config:
+    """The configuration that the flags describe; `encoder` is that of a model that training goes on from."""
+    part: SentenceBert = settings.model
+    if encoder is None and isinstance(part, UniversalSentenceEncoder) and part.encoder == "averaging":
+        encoder = averaging.Config(vocabulary, part.width, part.buckets, part.positions, part.dropout)
+    elif encoder is None:
+        stack = Stack(
+            layers=part.layers, width=part.width, heads=part.heads, head_width=part.width // part.heads,
+            feed_forward=part.feed_forward, dropout=part.dropout, attention_dropout=part.attention_dropout,
+            dtype=part.dtype, remat=part.remat,
+        )
+        encoder = berts.Config(vocabulary, part.positions, pooler=False, predictions=False, stack=stack)
+    steps = [Step(width, "tanh") for width in part.dense] + [Step(activation=NORMALIZE)] * part.normalize
+    return sentence_bert.Config(encoder, part.pooling, tuple(steps))
+
+
+def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = None) -> losses.Loss:
+    """The loss that the flags name; `sharding` says how examples are split over devices."""
+    part: SentenceBert = settings.model
+    made: losses.Loss
+    if part.loss in ("in_batch", "simcse"):
+        made = losses.InBatch(part.temperature, part.learned_temperature, part.symmetric, sharding)
+    elif part.loss == "softmax":
+        made = losses.Softmax(classes, part.parts)
+    elif part.loss == "cosine":
+        made = losses.Cosine()
+    elif part.loss == "triplet":
+        made = losses.Triplet(part.margin)
+    else:
+        made = losses.Contrastive(part.margin)
+    return losses.Matryoshka(made, part.matryoshka) if part.matryoshka else made
+
+
+def build(
+    settings: Experiment, material: Material, mesh: Mesh, initial: tuple[sentence_bert.Config, Any] | None = None
+) -> Job:
+    """The job over examples, for a mesh; `initial` is a configuration and parameters to go on from.
+
+    Raises UsageProblem for sizes that the mesh cannot split, and for more layers to train than there are.
+    """
+    part: SentenceBert = settings.model
+    model = config(settings, material.vocabulary) if initial is None else initial[0]
+    if not isinstance(model.encoder, averaging.Config):
+        sequences.check(settings, model.encoder, mesh)
+    for size in part.matryoshka:
+        if size > model.width:
+            flag = f"--{settings.architecture}.matryoshka={size}"
+            raise UsageProblem(f"{flag} is above the width of a vector, {model.width}")
+    devices = mesh.shape["data"] * mesh.shape["fsdp"]
+    batches = Batches(
+        material.sets, shares(settings, material.sets), settings.seed, settings.train.batch, part.length,
+        devices * settings.train.chunks, part.loss == "simcse",
+        settings.examples.distinct and part.loss in ("in_batch", "simcse"),
+    )
+    steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
+    rate = optimizer.schedule(settings.optimizer, steps)
+    sharding = NamedSharding(mesh, P(("data", "fsdp"), None)) if devices > 1 else None
+    objective = loss(settings, material.classes, sharding)
+    used = dataclasses.replace(model, encoder=on(mesh, model.encoder))
+    texts, frozen = slots(part.length), frozen_layers(settings, model.encoder)
+
+    def encode(params: Any, tokens: Any, counted: jax.Array, keys: Any) -> jax.Array:
+        return sentence_bert.apply(params, used, tokens, counted, texts, frozen=frozen, key=keys)
+
+    update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, model.encoder)
+    step = embedding_step(
+        encode, objective.loss, update, mesh, chunks=settings.train.chunks, seed=settings.seed,
+        dropout=part.dropout > 0 or part.attention_dropout > 0,
+    )
+
+    def make(key: jax.Array, *start: Any) -> Any:
+        first, second = jax.random.split(key)
+        made = sentence_bert.init(first, model)
+        if start:
+            made["model"] = start[0]
+        return {"model": made, "objective": objective.init(second, model.width)}
+
+    return Job(
+        step, make, () if initial is None else (initial[1],), batches, steps, rate,
+        lambda state: step.parameters(state)["model"],
+    )
+
+
+def on(mesh: Mesh, encoder: Any) -> Any:
+    """An encoder's configuration with the form of attention that is fastest on the devices of a mesh."""
+    if isinstance(encoder, averaging.Config):
+        return encoder
+    alone = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
+    return dataclasses.replace(
+        encoder, stack=dataclasses.replace(encoder.stack, implementation="rows" if alone else "xla")
+    )
+
+
+def frozen_layers(settings: Experiment, encoder: Any) -> int:
+    """Layers, from below, that stay as they are. Raises UsageProblem for more layers to train than there are."""
+    layers, trained = encoder.stack.layers, settings.tune.layers
+    if trained > layers:
+        raise UsageProblem(f"--tune.layers={trained}: the model has {layers}")
+    return 0 if trained < 0 or settings.tune.only != "all" else layers - trained
+
+
+def shares(settings: Experiment, sets: tuple[Examples, ...]) -> tuple[float, ...]:
+    """How much of a batch each set gives."""
+    weights = settings.examples.weights or tuple(len(some) for some in sets)
+    return tuple(float(weight) / sum(weights) for weight in weights)

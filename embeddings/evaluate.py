@@ -126,7 +126,7 @@ def opened(flags: Flags, stop_words: frozenset[str]) -> Any:
     if not isinstance(model, encoder.WordVectors):
         if stop_words:
             raise UsageProblem("--stop_words is for word vectors: leave it out")
-        print(f"{flags.model}: {type(model).__name__}, {model.width} dimensions\n")
+        print(f"{flags.model}: {type(model).__name__}\n")
         return model
     model = dataclasses.replace(model, stop_words=stop_words)
     case = "lower case" if model.tokenizer.lower else "case kept"

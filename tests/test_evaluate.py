@@ -87,13 +87,12 @@ def test_sentences_are_measured_beside_baselines(place, tmp_path):
 
 
 def test_a_task_that_the_model_cannot_do_is_said(place, monkeypatch, capsys):
-    encoder = type("Encoder", (), {"encode": lambda self, texts: np.array([[len(t), ord(t[0])] for t in texts], float),
-                                   "width": 2})
+    encoder = type("Encoder", (), {"encode": lambda self, texts: np.array([[len(t), ord(t[0])] for t in texts], float)})
     monkeypatch.setattr("embeddings.encoder.load", lambda *_, **__: encoder())
     monkeypatch.setenv("EMBEDDINGS_DATA", str(place / "data"))
     evaluate.main(evaluate.Flags("a/folder"), [])
     shown = capsys.readouterr().out
-    assert shown.startswith("a/folder: Encoder, 2 dimensions\n\nSentence similarity\n")
+    assert shown.startswith("a/folder: Encoder\n\nSentence similarity\n")
     assert "Word similarity" not in shown
     assert "left out: similarity: needs a table of word vectors, which the model has not\n" in shown
     with pytest.raises(Problem, match="--model=a/folder: task similarity needs a table of word vectors"):

@@ -53,10 +53,14 @@ class Result:
 
 
 def encoded(encode: Encode, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n D"], Bool[np.ndarray, "n"]]:
-    """The vectors of texts, in one call, and which of them are not zeros."""
+    """The vectors of texts, in one call, and which of them are not zeros; blank texts, which sets have, get zeros."""
+    written = np.array([bool(text.strip()) for text in texts], bool)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* have no known word: zeros")  # they are counted
-        vectors = np.asarray(encode(texts))
+        vectors = np.asarray(encode(texts if written.all() else [text for text in texts if text.strip()]))
+    if not written.all():
+        found, vectors = vectors, np.zeros((len(texts), vectors.shape[1]), vectors.dtype)
+        vectors[written] = found
     return vectors, vectors.any(axis=1)
 
 

@@ -29,6 +29,14 @@ def test_results_stand_side_by_side():
     assert len(scores.table("Title", [FIRST], "texts", ()).rows) == 2
 
 
+def test_blank_texts_get_zeros_without_being_encoded():
+    def encode(texts):
+        return np.array([[len(text), 1] for text in texts if text.strip() or 1 / 0], np.float32)
+
+    vectors, covered = scores.encoded(encode, ["abc", " ", "a", ""])
+    assert vectors.tolist() == [[3, 1], [0, 0], [1, 1], [0, 0]] and covered.tolist() == [True, False, True, False]
+
+
 def test_texts_that_get_zeros_are_counted_not_warned_of():
     def encode(texts):
         warnings.warn("1 of 2 texts have no known word: zeros", stacklevel=1)

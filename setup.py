@@ -9,6 +9,8 @@ REQUIRED = [
     "absl-py>=2.3",  # flags and flag files
     "numpy>=2.0",  # batches on the host
     "scipy>=1.13",  # distances and statistics; jax brings it along
+    "scikit-learn>=1.5",  # what the field's protocols are made of: logistic regression, k-means, average precision
+    "threadpoolctl>=3.5",  # its fits on one thread each; scikit-learn brings it along
     "pyarrow>=20",  # words counted and numbered in C++ on all cores; .parquet and .zst
     "h5py>=3.10",  # ELMo's weights
     "jaxtyping>=0.3.2",  # shapes in signatures
@@ -17,16 +19,23 @@ REQUIRED = [
     "sentencepiece>=0.2.2",  # .model files; estimates unigram vocabularies
 ]
 TENSORBOARD = ["tensorboardX>=2.6"]  # metrics as TensorBoard reads them, without TensorFlow
+RETRIEVAL = [  # BM25 beside retrieval: for comparison only, so that nobody has to install it
+    "bm25s>=0.2.14",
+    "PyStemmer>=2.2",  # its stemmer, without which BM25 is too weak an opponent
+]
 TEST = [
     "pytest>=8.3",
     "pytest-xdist>=3.6",  # tests on all cores
     "beartype>=0.20",  # checks the shapes in signatures while tests run
     "ruff>=0.12",  # lint
     *TENSORBOARD,  # its sink is tested
+    *RETRIEVAL,  # its rankings are tested
 ]
 REFERENCE = [
     "gensim>=4.4",  # word2vec, its files, and the evaluations of word vectors
     "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
+    "pytrec_eval-terrier>=0.5.6",  # trec_eval's measures of rankings
+    "seqeval>=1.2.2",  # entity F1
     "transformers>=5",  # tokenizers, slow ones too; opens what is saved
 ]
 PEERS = [
@@ -53,5 +62,6 @@ setuptools.setup(
         "tpu": TPU,
         "cuda": CUDA,
         "tensorboard": TENSORBOARD,
+        "retrieval": RETRIEVAL,
     },
 )

@@ -1,8 +1,10 @@
-"""Measures word vectors: analogies by category, and similarity of words and sentences on every set that is there.
+"""Measures a model: word vectors by analogies and similarity, any encoder of texts by the tasks of sentences.
 
     python -m embeddings.evaluate --model=runs/quick
     python -m embeddings.evaluate --model=vectors.vec --task=analogies --vocabulary=200000 --output=analogies.md
     python -m embeddings.evaluate --model=glove.6B.300d.txt --task=sts --tokenizer=whitespace --stop_words=english
+    python -m embeddings.evaluate --model=all-MiniLM-L6-v2 --task=sts,retrieval,classification,clustering,pairs
+    python -m embeddings.evaluate --model=runs/quick --task=retrieval --collection=mine.jsonl --field=question,answer
 """
 import csv
 import dataclasses
@@ -11,7 +13,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from embeddings import command
 from embeddings.fields import Count
@@ -26,9 +28,10 @@ class Flags:
     """What is measured, and how."""
 
     model: str
-    """A run's folder, or a file of vectors: word2vec's, GloVe's or fastText's."""
-    task: tuple[Literal["analogies", "similarity", "python_docs", "sts"], ...] = ()
-    """What to measure; empty takes every task whose data is there."""
+    """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
+    task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
+                        "entities", "retrieval", "senteval"], ...] = ()
+    """What to measure; empty takes every task whose data is there and that the model can do, but senteval."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     method: tuple[Literal["3CosAdd", "3CosMul"], ...] = ("3CosAdd", "3CosMul")
@@ -41,6 +44,12 @@ class Flags:
     """How sentences are cut: words, whitespace, or as the run's text was (files: words)."""
     counts: str = ""
     """File with a word and its count a line, for SIF where the vectors bring no counts; else it goes by their rank."""
+    collection: tuple[str, ...] = ()
+    """Files of (query, document) pairs that retrieval is measured on too: .csv .tsv .jsonl .parquet."""
+    field: tuple[str, ...] = ("query", "document")
+    """The two fields of --collection."""
+    published: str = ""
+    """Model whose published scores stand beside those of sts, as all-MiniLM-L6-v2; empty takes the name of --model."""
     data: str = ""
     """Folder of data sets; empty takes the environment variable EMBEDDINGS_DATA."""
     output: str = ""
@@ -54,6 +63,10 @@ class Flags:
             raise UsageProblem("--method is empty: choose 3CosAdd, 3CosMul or both")
         if not self.pooling:
             raise UsageProblem("--pooling is empty: choose mean, sif or both")
+        if len(self.field) != 2:
+            raise UsageProblem(f"--field={','.join(self.field)}: name two fields, as --field=query,document")
+        if self.collection and self.task and "retrieval" not in self.task:
+            raise UsageProblem("--collection is for retrieval: add it to --task")
 
 
 def main(flags: Flags, words: list[str]) -> None:
@@ -63,32 +76,63 @@ def main(flags: Flags, words: list[str]) -> None:
         raise Problem(f"--data={flags.data}: no such folder")
     if flags.output and not Path(flags.output).parent.is_dir():
         raise Problem(f"--output={flags.output}: no such folder: {Path(flags.output).parent}")
-    from embeddings import encoder
-    from embeddings.evaluation import words as evaluations
+    from embeddings.evaluation import tasks as evaluations
 
-    data = Path(folder) if folder else None
-    left_out = {} if flags.task else {name: evaluations.missing(name, data) for name in evaluations.TASKS}
-    names = flags.task or [name for name, reason in left_out.items() if reason is None]
-    tasks = evaluations.tasks(names, data, flags.vocabulary, flags.method, flags.pooling)
-    stop_words = evaluations.stop_words(flags.stop_words)
-    vectors = encoder.load(flags.model, flags.tokenizer or None, counts=flags.counts or None)
-    vectors = dataclasses.replace(vectors, stop_words=stop_words)
-    case = "lower case" if vectors.tokenizer.lower else "case kept"
-    print(f"{flags.model}: {len(vectors):,} words, {vectors.vectors.shape[1]} dimensions, tokenizer "
-          f"{vectors.tokenizer.tokenizer} ({case})\n")
+    tasks, left_out = chosen(flags, Path(folder) if folder else None)
+    model = opened(flags, evaluations.stop_words(flags.stop_words))
+    lacking = {task.name: reason for task in tasks if (reason := task.lacking(model))}
+    for name in flags.task:
+        if name in lacking:
+            raise Problem(f"--model={flags.model}: task {name} {lacking[name]}: choose others by --task")
+    left_out |= lacking
     records: list[dict] = []
     tables: list[str] = []
     for task in tasks:
-        results = task.run(vectors)
+        if task.name in lacking:
+            continue
+        results, reason = task.beside_baselines(model)
+        left_out |= {f"{task.name}, baseline": reason} if reason else {}
         records += [row for result in results for row in result.rows()]
-        table = evaluations.table(results)
+        table = task.table(results)
         tables.append(table.markdown())
         print(table.text(), flush=True)
     for name, reason in left_out.items():
-        if reason is not None:
-            print(f"left out: {name}: {reason}")
+        print(f"left out: {name}: {reason}")
     if flags.output:
         write(Path(flags.output), flags.model, records, "\n".join(tables))
+
+
+def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, str]]:
+    """The tasks (evaluation.tasks.Task) that are asked for, or can be run, and why others are left out."""
+    from embeddings.evaluation import tasks as evaluations
+
+    name = Path(flags.model).name
+    published = flags.published or (name if name in evaluations.sts.PUBLISHED else "")
+    files = tuple(map(Path, flags.collection))
+    options = evaluations.Options(flags.vocabulary, flags.method, flags.pooling, files, flags.field, published)
+    if flags.task:
+        return evaluations.tasks(flags.task, data, options), {}
+    left_out = {name: reason for name in evaluations.TASKS if (reason := evaluations.missing(name, data, options))}
+    left_out |= {name: "takes minutes: name it by --task" for name in evaluations.SLOW if name not in left_out}
+    names = [name for name in evaluations.TASKS if name not in left_out]
+    return evaluations.tasks(names, data, options), left_out
+
+
+def opened(flags: Flags, stop_words: frozenset[str]) -> Any:
+    """The model that the flags name; prints what it is."""
+    from embeddings import encoder
+
+    model = encoder.load(flags.model, flags.tokenizer or None, counts=flags.counts or None)
+    if not isinstance(model, encoder.WordVectors):
+        if stop_words:
+            raise UsageProblem("--stop_words is for word vectors: leave it out")
+        print(f"{flags.model}: {type(model).__name__}\n")
+        return model
+    model = dataclasses.replace(model, stop_words=stop_words)
+    case = "lower case" if model.tokenizer.lower else "case kept"
+    print(f"{flags.model}: {len(model):,} words, {model.vectors.shape[1]} dimensions, tokenizer "
+          f"{model.tokenizer.tokenizer} ({case})\n")
+    return model
 
 
 def write(path: Path, model: str, records: Sequence[dict], tables: str) -> None:

@@ -13,9 +13,10 @@ import jax
 
 from embeddings import levels, provenance
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import words as evaluations
+from embeddings.evaluation import tasks as evaluations
 from embeddings.experiment import Experiment
 from embeddings.levels import Place, Prepared
+from embeddings.problems import UsageProblem
 from embeddings.screen import Screen, duration
 from embeddings.training import job as jobs
 from embeddings.training import loop, mesh, metrics, processes, run_folder
@@ -43,7 +44,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     """
     run_folder.check(settings)
     level = levels.of(settings)
-    tasks = evaluations.tasks(settings.evaluate.tasks, place.data, settings.evaluate.vocabulary)
+    tasks = chosen(settings, place)
     source = level.find(settings, place, screen)
     processes.join(settings.processes)
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
@@ -81,6 +82,17 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         runner.close()
     seconds = place.clock() - started
     return Trained(prepared.model(job.host_tables(state)), tasks, runner.words, seconds)
+
+
+def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
+    """What the run is measured by. Raises UsageProblem for what cannot be measured on what is trained."""
+    options = evaluations.Options(vocabulary=settings.evaluate.vocabulary)
+    tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
+    for task in tasks:
+        if settings.contextual and task.needs == "words":
+            raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
+                               f"--architecture={settings.architecture} does not make: leave it out")
+    return tasks
 
 
 def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:
@@ -153,7 +165,10 @@ def closing(settings: Experiment, trained: Trained) -> None:
             print(f"  {word:{width}}  {', '.join(near for near, _ in model.most_similar(word, k=6))}")
         print()
     for task in trained.tasks:
-        print(evaluations.table(task.run(model)).text())
+        results, reason = task.beside_baselines(model)
+        print(task.table(results).text())
+        if reason:
+            print(f"left out: {task.name}, baseline: {reason}\n")
     rate, unit = trained.words / trained.seconds if trained.seconds else 0.0, units(settings)
     print(f"{trained.words:,} {unit} in {duration(trained.seconds)}: {rate:,.0f} {unit}/s")
     use = "encode --input=TEXTS" if settings.contextual else "neighbours"

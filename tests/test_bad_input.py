@@ -282,6 +282,12 @@ def test_what_a_run_starts_from_and_is_measured_by(flags, code, says, folder, ol
     refused(folder, train(*flags), says, code=code)
 
 
+def test_a_task_that_what_is_trained_cannot_do(folder):
+    command = reading("train", "--corpus=good.txt", "--run=run", "--architecture=bert", "--evaluate.tasks=python_docs")
+    says = "--evaluate.tasks=python_docs needs a table of word vectors, which --architecture=bert does not make"
+    refused(folder, command, says, code=2)
+
+
 # Folders
 
 def test_a_folder_that_holds_a_run_with_other_settings(folder, old):

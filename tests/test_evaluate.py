@@ -9,7 +9,7 @@ import pytest
 
 from embeddings import evaluate
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import table, words
+from embeddings.evaluation import table, tasks
 from embeddings.problems import Problem, UsageProblem
 
 QUESTIONS = """: family
@@ -67,8 +67,43 @@ def test_every_task_whose_data_is_there_is_printed(place):
     assert list(google)[:5] == ["family", "gram1", "semantic", "syntactic", "total"]
     assert "the 8 most frequent words" in done.stdout
     assert cells(done.stdout, "Word similarity")["toy"][1:] == ["3", "4"]
-    assert "Python documentation analogies" in done.stdout and "left out:" not in done.stdout
+    assert "Python documentation analogies" in done.stdout
     assert cells(done.stdout, "Sentence similarity")["STS15"][2:] == ["3", "3"]
+    left_out = [line.split(": ")[1] for line in done.stdout.splitlines() if line.startswith("left out: ")]
+    assert left_out == ["pairs", "classification", "clustering", "entities", "retrieval", "senteval"]
+
+
+def test_sentences_are_measured_beside_baselines(place, tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"q": "the king", "a": "a king"}\n{"q": "men", "a": "a woman, men"}\n')
+    path = tmp_path / "out.csv"
+    done = run(f"--model={place}/toy.vec", "--task=retrieval", f"--collection={tmp_path}/mine.jsonl", "--field=q,a",
+               f"--output={path}", "--pooling=mean")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("mine.jsonl")]
+    assert [row[1] for row in rows] == ["nDCG@10", "MRR@10", "Recall@10", "MAP"]
+    assert rows[1][2:] == ["100.000", "100.000", "2", "2"], "mean word vectors, BM25, queries covered, queries"
+    assert path.read_text().splitlines()[2] == "mine.jsonl,MRR@10,mean,1.0,,2,2"
+    assert len(path.read_text().splitlines()) == 1 + 2 * 4
+
+
+def test_a_task_that_the_model_cannot_do_is_said(place, monkeypatch, capsys):
+    encoder = type("Encoder", (), {"encode": lambda self, texts: np.array([[len(t), ord(t[0])] for t in texts], float)})
+    monkeypatch.setattr("embeddings.encoder.load", lambda *_, **__: encoder())
+    monkeypatch.setenv("EMBEDDINGS_DATA", str(place / "data"))
+    evaluate.main(evaluate.Flags("a/folder"), [])
+    shown = capsys.readouterr().out
+    assert shown.startswith("a/folder: Encoder\n\nSentence similarity\n")
+    assert "Word similarity" not in shown
+    assert "left out: similarity: needs a table of word vectors, which the model has not\n" in shown
+    with pytest.raises(Problem, match="--model=a/folder: task similarity needs a table of word vectors"):
+        evaluate.main(evaluate.Flags("a/folder", task=("sts", "similarity")), [])
+    with pytest.raises(UsageProblem, match="--stop_words is for word vectors: leave it out"):
+        evaluate.main(evaluate.Flags("a/folder", stop_words="english"), [])
+    with pytest.raises(UsageProblem, match=r"--published=GPT: there is average_word_embeddings_glove.6B.300d, "):
+        evaluate.main(evaluate.Flags("a/folder", task=("sts",), published="GPT"), [])
+    capsys.readouterr()
+    evaluate.main(evaluate.Flags("hub/all-mpnet-base-v2", task=("sts",)), [])
+    assert cells(capsys.readouterr().out, "Sentence similarity")["STS15"][1:] == ["85.660", "3", "3"]
 
 
 def test_the_output_holds_the_same_numbers(place, tmp_path):
@@ -112,6 +147,9 @@ def test_without_data_what_is_left_out_is_said(place):
     (["--vocabulary=-1"], 2, "--vocabulary"),
     (["--pooling="], 2, "--pooling is empty"),
     (["--stop_words=absent"], 1, "absent: no file of words"),
+    (["--field=query"], 2, "--field=query: name two fields, as --field=query,document"),
+    (["--task=sts", "--collection=mine.csv"], 2, "--collection is for retrieval: add it to --task"),
+    (["--task=retrieval", "--collection=absent.csv"], 1, "absent.csv: no file of a retrieval collection"),
     (["--output=table.xlsx"], 2, "--output=table.xlsx: the name must end in one of .csv, .json, .md"),
     (["--output=absent/table.md"], 1, "--output=absent/table.md: no such folder"),
     (["--modl=x"], 2, "--modl"),
@@ -131,26 +169,16 @@ def test_a_broken_question_file_is_said_before_the_model_is_read(place, tmp_path
     assert done.stderr.count("\n") == 1
 
 
-def test_tasks_are_checked_before_they_run(tmp_path):
-    with pytest.raises(UsageProblem, match="no evaluation task 'analogy'"):
-        words.tasks(["analogy"], tmp_path)
-    with pytest.raises(Problem, match=r"sts: .*sts holds no"):
-        words.tasks(["sts"], tmp_path)
-    with pytest.raises(Problem, match=r"similarity: .*wordsim holds no"):
-        words.tasks(["similarity"], tmp_path)
-    assert words.tasks((), None) == ()
-
-
 def test_a_tasks_scores_are_named_by_method(place):
     rows = np.eye(3, dtype=np.float32)
-    task, similarity = words.tasks(["python_docs", "similarity"], place / "data")
+    task, similarity = tasks.tasks(["python_docs", "similarity"], place / "data")
     assert task.scores(WordVectors(("a", "b", "c"), rows)) == {}
     vectors = np.array([[1, 0], [1, 0.1], [1, 1]], np.float32)
     assert similarity.scores(WordVectors(("king", "queen", "man"), vectors)) == {"toy": pytest.approx(1.0)}
 
 
 def test_the_packages_own_questions_are_well_formed():
-    categories = words.analogies.read(words.PYTHON_DOCS)
+    categories = tasks.analogies.read(tasks.PYTHON_DOCS)
     questions = [question for category in categories for question in category.questions]
     assert len(categories) >= 5 and len(questions) >= 200
     assert all(len(set(question)) == 4 and question == tuple(map(str.lower, question)) for question in questions)
@@ -158,13 +186,13 @@ def test_the_packages_own_questions_are_well_formed():
 
 def test_sentences_are_taken_without_stop_words(tmp_path):
     vectors = WordVectors(("the", "king", "queen"), np.eye(3, dtype=np.float32))
-    assert not words.stop_words("")
-    english = words.stop_words("english")
+    assert not tasks.stop_words("")
+    english = tasks.stop_words("english")
     assert {"the", "of", "is"} <= english and "king" not in english and all(word == word.lower() for word in english)
     left = dataclasses.replace(vectors, stop_words=english)
     assert left.encode("The king of the queen").tolist() == [[0, 0.5, 0.5]] and "the" in left
     (tmp_path / "own.txt").write_text("king\nqueen\n")
-    left = dataclasses.replace(vectors, stop_words=words.stop_words(str(tmp_path / "own.txt")))
+    left = dataclasses.replace(vectors, stop_words=tasks.stop_words(str(tmp_path / "own.txt")))
     assert left.encode("the king").tolist() == [[1, 0, 0]]
     with pytest.raises(Problem, match=r"absent: no file of words"):
-        words.stop_words("absent")
+        tasks.stop_words("absent")

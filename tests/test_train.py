@@ -1,4 +1,5 @@
 """A run from text to vectors through the real command, and what can be done with it from Python."""
+import gzip
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 import embeddings
 from embeddings import flags
+from embeddings.evaluation.pair_classification import MRPC
 from embeddings.experiment import Experiment
 from embeddings.training import run_folder
 
@@ -23,20 +25,26 @@ def folder(tmp_path_factory):
     folder, draw = tmp_path_factory.mktemp("topics"), np.random.default_rng(0)
     lines = (" ".join(draw.choice(TOPICS[n % 3], 6)) for n in range(1500))
     (folder / "topics.txt").write_text("\n".join(lines))
+    header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+    rows = "1\t1\t2\tfruit1 fruit2\tfruit3\n0\t3\t4\tfruit1\ttool1 tool2\n1\t5\t6\triver3\triver4\n"
+    for path in MRPC:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(gzip.compress((header + rows).encode()))
     return folder
 
 
 def train(folder, *more):
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", f"--corpus={folder / 'topics.txt'}", *SMALL, *more],
-        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True, check=True,
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache"), "EMBEDDINGS_DATA": str(folder)},
+        capture_output=True, text=True, check=True,
     )
 
 
 @pytest.fixture(scope="module")
 def run(folder):
     """A finished run that was evaluated on its way."""
-    done = train(folder, f"--run={folder / 'run'}", "--evaluate.tasks=python_docs", "--evaluate.every=50",
+    done = train(folder, f"--run={folder / 'run'}", "--evaluate.tasks=python_docs,pairs", "--evaluate.every=50",
                  "--evaluate.neighbours=fruit1,unheard", "--log.tensorboard", "--log.metrics=30")
     return folder / "run", done
 
@@ -76,11 +84,13 @@ def test_losses_fall_and_evaluations_stand_between_them(run):
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.8 * losses[0]
     assert [row["step"] for row in rows if "loss" in row] == [30, 60, 90, 100]
-    assert [row["step"] for row in rows if "loss" not in row] == [50, 100]
+    scores = [row for row in rows if "pairs/MRPC AP mean" in row]
+    assert [row["step"] for row in scores] == [50, 100] and scores[-1]["pairs/MRPC AP mean"] == 1
+    assert "Pair classification\n" in run[1].stdout
 
 
 def test_the_same_command_ends_with_the_same_bytes(run, folder):
-    train(folder, f"--run={folder / 'again'}", "--evaluate.tasks=python_docs", "--evaluate.every=50",
+    train(folder, f"--run={folder / 'again'}", "--evaluate.tasks=python_docs,pairs", "--evaluate.every=50",
           "--log.metrics=30")
     np.testing.assert_array_equal(embeddings.load(run[0]).vectors, embeddings.load(folder / "again").vectors)
     assert (run[0] / run_folder.METRICS).read_bytes() == (folder / "again" / run_folder.METRICS).read_bytes()

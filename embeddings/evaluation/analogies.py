@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 from embeddings import similarity
-from embeddings.evaluation.table import Cell
+from embeddings.evaluation.table import Cell, Percent, Table
 from embeddings.problems import Problem
 
 METHODS = ("3CosAdd", "3CosMul")
@@ -235,3 +235,19 @@ def _better(
     highest, position = jax.lax.map(best_of, (places, forms), batch_size=32)
     better = highest > best[0]
     return jnp.where(better, highest, best[0]), jnp.where(better, start + position, best[1]).astype(jnp.int32)
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Results of the same questions by several methods: a row a section, two columns a method."""
+    columns: list[str] = ["section", "questions", "out of vocabulary"]
+    for result in results:
+        columns += [f"{result.method} correct", "%"]
+    lines: list[tuple[Cell, ...]] = []
+    for sections in zip(*(result.sections for result in results), strict=True):
+        cells: list[Cell] = [sections[0].name, sections[0].total, sections[0].out_of_vocabulary]
+        for section in sections:
+            cells += [section.correct, None if section.accuracy is None else Percent(section.accuracy)]
+        lines.append(tuple(cells))
+    note = (f"Vocabulary: the {results[0].vocabulary:,} most frequent words, case ignored; % of the questions whose "
+            "four words are in it; a question's own words are no answers.")
+    return Table(results[0].set, tuple(columns), tuple(lines), (note,))

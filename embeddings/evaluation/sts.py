@@ -6,23 +6,34 @@ SICK-R all pairs of SICK (train, trial and test). Pairs without a judgement are 
 cosine 0 with any other, and its pairs count as not covered.
 """
 import dataclasses
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
+from embeddings.evaluation.reading import lines
+from embeddings.evaluation.scores import Encode, encoded
 from embeddings.evaluation.table import Cell, Table
 from embeddings.evaluation.word_similarity import spearman
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 
 YEARS = ("STS12", "STS13", "STS14", "STS15", "STS16")
 SETS = (*YEARS, "STSBenchmark", "SICK-R")
+PUBLISHED = {
+    "average_word_embeddings_glove.6B.300d": (54.64, 69.16, 60.81, 72.31, 65.34, 61.54, 55.43),
+    "average_word_embeddings_komninos": (53.51, 70.80, 63.56, 74.08, 64.60, 61.55, 55.49),
+    "bert-base-uncased": (30.87, 59.89, 47.73, 60.29, 63.73, 47.29, 58.65),
+    "sup-simcse-bert-base-uncased": (75.30, 84.67, 80.19, 85.40, 80.82, 84.25, 80.77),
+    "all-MiniLM-L6-v2": (72.37, 80.60, 75.59, 85.39, 78.99, 82.03, 77.58),
+    "all-MiniLM-L12-v2": (73.08, 82.13, 76.73, 85.58, 80.23, 83.09, 79.32),
+    "all-mpnet-base-v2": (72.63, 83.48, 78.00, 85.66, 80.03, 83.42, 80.59),
+}
+"""Spearman's rho of SETS, times 100, in the result files of the MTEB paper (Muennighoff et al. 2023); a text of BERT's
+is the mean of its last layer."""
 BENCHMARK = Path("sts/STSBenchmark/sts-test.csv")
 SICK = tuple(Path("sick") / name for name in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"))
-Encode = Callable[[Sequence[str]], Float[np.ndarray, "n D"]]
-"""Texts in, a row each out: `.encode` of anything that embeddings.load gives."""
+WHAT = "sentence pairs"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,18 +109,11 @@ def _inputs(data: Path, year: str) -> list[Path]:
     return sorted((data / "sts" / year).glob("STS.input.*.txt"))
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_bytes().decode().removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{path}: no file of sentence pairs ({type(error).__name__}): copy it again") from None
-
-
 def _rows(path: Path, columns: tuple[int, int, int], start: int = 0) -> list[tuple[str, str, float]]:
     """Two sentences and a judgement a line, by tab, from line `start` on."""
     rows = []
-    for number, line in enumerate(_lines(path)[start:], start + 1):
-        fields = line.rstrip("\r").split("\t")
+    for number, line in enumerate(lines(path, WHAT)[start:], start + 1):
+        fields = line.split("\t")
         try:
             first, second, judgement = (fields[column] for column in columns)
             rows.append((first, second, float(judgement)))
@@ -121,11 +125,11 @@ def _rows(path: Path, columns: tuple[int, int, int], start: int = 0) -> list[tup
 def _year(path: Path) -> list[tuple[str, str, float]]:
     """Pairs of a STS.input file, with the judgements of the STS.gs file beside it, where that has a blank line none."""
     gold = path.with_name(path.name.replace("input", "gs", 1))
-    pairs, judgements, rows = _lines(path), _lines(gold), []
+    pairs, judgements, rows = lines(path, WHAT), lines(gold, WHAT), []
     if len(pairs) != len(judgements):
         raise Problem(f"{gold}: {len(judgements)} lines where {path.name} has {len(pairs)}: copy both again")
     for number, (pair, judgement) in enumerate(zip(pairs, judgements, strict=True), 1):
-        fields = pair.rstrip("\r").split("\t")
+        fields = pair.split("\t")
         try:
             if judgement.strip():
                 rows.append((fields[0], fields[1], float(judgement)))
@@ -138,15 +142,22 @@ def evaluate(encode: Encode, sets: Sequence[Pairs], method: str = "cosine") -> R
     """Scores of all sets; both sides of a set are encoded in one call. `method` is what the result is called."""
     scores = []
     for one in sets:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".* have no known word: zeros")  # they are counted
-            vectors = np.asarray(encode([*one.first, *one.second]), np.float64)
+        vectors = encoded(encode, [*one.first, *one.second])[0].astype(np.float64)
         norms = np.linalg.norm(vectors, axis=1)
         unit = vectors / np.where(norms > 0, norms, 1)[:, None]
         (a, b), covered = np.split(unit, 2), np.split(norms > 0, 2)
         rho = spearman((a * b).sum(axis=1), one.judgements)
         scores.append(Score(one.name, rho, int((covered[0] & covered[1]).sum()), len(one.judgements)))
     return Result(method, tuple(scores))
+
+
+def published(name: str, sets: Sequence[Pairs]) -> Result:
+    """What is published of a model. Raises UsageProblem for a name that is not in PUBLISHED."""
+    if name not in PUBLISHED:
+        raise UsageProblem(f"--published={name}: there is {', '.join(PUBLISHED)}")
+    rhos = dict(zip(SETS, PUBLISHED[name], strict=True))
+    return Result("published", tuple(Score(one.name, rhos[one.name] / 100, len(one.judgements), len(one.judgements))
+                                     for one in sets))
 
 
 def table(results: Sequence[Result]) -> Table:

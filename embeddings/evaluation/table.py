@@ -44,9 +44,9 @@ class Table:
 
 
 KEYS = ("set", "section", "method", "score", "correct", "covered", "total")
-"""Keys of a record, the same for every kind of result: a test set, a section of it, how answers were found, the score
-(share correct, or Spearman's rho), questions answered rightly, questions or pairs whose words are all known, and all
-there are."""
+"""Keys of a record, the same for every kind of result: a test set, a section of it or what was measured on it, how
+answers were found or texts encoded, the score (share correct, Spearman's rho, or the measure), questions answered
+rightly, questions, pairs or texts that are all known, and all there are."""
 
 
 def shown(cell: Cell) -> str:

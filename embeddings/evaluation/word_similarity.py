@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Num
 
 from embeddings.evaluation.analogies import first_rows
-from embeddings.evaluation.table import Cell
+from embeddings.evaluation.table import Cell, Table
 from embeddings.problems import Problem
 
 VECTO = ("", "word1", "word2", "similarity")
@@ -113,6 +113,13 @@ def evaluate(
         rho = spearman(cosines, judged)
         scores.append(Score(one.name, rho, int(covered.sum()), len(covered), cosines, judged))
     return Result(limit, tuple(scores))
+
+
+def table(results: Sequence[Result]) -> Table:
+    """A row a test set, of the one result that there is."""
+    rows = tuple((score.name, score.spearman, score.covered, score.total) for score in results[0].sets)
+    note = "Spearman's rho of cosines and judgements; pairs with an unknown word are left out."
+    return Table("Word similarity", ("set", "Spearman", "pairs covered", "pairs"), rows, (note,))
 
 
 def spearman(x: Num[np.ndarray, "n"], y: Num[np.ndarray, "n"]) -> float | None:

@@ -6,7 +6,7 @@ import scipy.stats
 
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import sts
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 
 PAIRS_OF_MTEB = {"STS12": 3108, "STS13": 1500, "STS14": 3750, "STS15": 3000, "STS16": 1186, "STSBenchmark": 1379,
                  "SICK-R": 9927}
@@ -95,6 +95,16 @@ def test_word_vectors_are_measured_and_shown(place):
     assert results[1].rows()[0]["method"] == "sif" and "STS12 mean" in results[0].scores()
     whole = sts.Result("mean", tuple(sts.Score(name, i / 10, 1, 1) for i, name in enumerate(sts.SETS)))
     assert whole.average == pytest.approx(0.3)
+
+
+def test_published_scores_stand_beside():
+    pairs = [sts.Pairs(name, ("a",), ("b",), np.array([1.0])) for name in ("STS12", "SICK-R")]
+    assert sts.published("all-MiniLM-L6-v2", pairs).scores() == pytest.approx(
+        {"STS12 published": 0.7237, "SICK-R published": 0.7758})
+    whole = sts.published("all-MiniLM-L6-v2", [sts.Pairs(name, ("a",), ("b",), np.array([1.0])) for name in sts.SETS])
+    assert round(100 * whole.average, 2) == 78.94
+    with pytest.raises(UsageProblem, match="--published=mine: there is average"):
+        sts.published("mine", pairs)
 
 
 def test_the_sets_have_mtebs_numbers_of_pairs(data):

@@ -1,0 +1,260 @@
+"""The tasks that a model is measured by, each found with its data and ready to run. What a task needs says on which:
+
+    a table of word vectors
+        analogies       the Google set (Mikolov et al. 2013), by 3CosAdd and 3CosMul
+        similarity      every set of word pairs that is there
+        python_docs     the package's own analogies about Python's documentation, by 3CosAdd and 3CosMul
+    an encoder of texts; word vectors are one, by the mean of a text's words, or SIF's
+        sts             sentence similarity
+        pairs           paraphrases told from pairs that are none
+        classification  logistic regression on few samples a label, as MTEB has it
+        clustering      v-measure of k-means
+        retrieval       documents ranked for a query, beside BM25
+        senteval        logistic regression by SentEval's protocol; takes minutes
+    a vector of every word of a sentence
+        entities        named entities by a probe
+"""
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from embeddings.encoder import Pooling, WordVectors
+from embeddings.evaluation import (
+    analogies,
+    classification,
+    clustering,
+    entities,
+    judged,
+    labelled,
+    pair_classification,
+    retrieval,
+    scores,
+    senteval,
+    sts,
+    word_similarity,
+)
+from embeddings.evaluation.scores import Encode
+from embeddings.evaluation.table import Table
+from embeddings.problems import Problem, UsageProblem
+
+GOOGLE = Path("analogy/questions-words.txt")
+PAIRS = Path("wordsim")
+PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
+STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
+
+Result = analogies.Result | word_similarity.Result | sts.Result | scores.Result
+Need = Literal["words", "texts", "tokens"]
+NEEDS: dict[Need, tuple[str, tuple[str, ...]]] = {
+    "words": ("a table of word vectors", ("words",)),
+    "texts": ("an encoder of texts", ("encode",)),
+    "tokens": ("a vector of every word of a sentence", ("tokens", "words")),
+}
+"""What a task can need of a model, in words, and which attributes, any of them, say that a model has it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What tasks are told beside the folder of data sets."""
+
+    vocabulary: int = 30000
+    """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
+    methods: Sequence[str] = analogies.METHODS
+    """How analogies are answered."""
+    pooling: Sequence[Pooling] = ("mean", "sif")
+    """How words become a text, see WordVectors.encode."""
+    collections: Sequence[Path] = ()
+    """Files of (query, document) pairs that retrieval is measured on too."""
+    fields: tuple[str, str] = ("query", "document")
+    """Their names in these files."""
+    published: str = ""
+    """Model of sts.PUBLISHED whose scores stand beside; empty takes none."""
+
+
+DEFAULTS = Options()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A name, what is done under it, and how that is shown."""
+
+    name: str
+    needs: Need
+    run: Callable[[Any], tuple[Result, ...]]
+    """A model in, a result a way of using it out."""
+    table: Callable[[Sequence[Result]], Table]
+    """Results side by side."""
+    baselines: Callable[[], tuple[Result, ...]] = tuple
+    """Results to stand beside any model's; may raise Problem where an extra is not installed."""
+
+    def lacking(self, model: Any) -> str | None:
+        """What the model lacks for this task; None where it lacks nothing."""
+        wanted, signs = NEEDS[self.needs]
+        return None if any(hasattr(model, sign) for sign in signs) else f"needs {wanted}, which the model has not"
+
+    def beside_baselines(self, model: Any) -> tuple[tuple[Result, ...], str | None]:
+        """Results of the model and of the baselines, and why the latter are missing, where they are."""
+        results = self.run(model)
+        try:
+            return results + self.baselines(), None
+        except Problem as problem:
+            return results, str(problem)
+
+    def scores(self, model: Any) -> dict[str, float]:
+        """The numbers to follow through training, by name."""
+        return {name: score for result in self.run(model) for name, score in result.scores().items()}
+
+
+def ways(model: Any, pooling: Sequence[Pooling]) -> dict[str, Encode]:
+    """How a model encodes texts, by name: word vectors by each pooling, any other as it does."""
+    if isinstance(model, WordVectors):
+        return {how: functools.partial(model.encode, pooling=how) for how in pooling}
+    return {"encoder": model.encode}
+
+
+def _of_texts(
+    name: str, options: Options, evaluate: Callable[[Encode, str], Result], table: Callable[[Sequence], Table],
+    baselines: Callable[[], tuple[Result, ...]] = tuple,
+) -> Task:
+    """A task of an encoder: evaluate(encode, name of the way)."""
+    return Task(name, "texts", lambda model: tuple(
+        evaluate(encode, how) for how, encode in ways(model, options.pooling).items()), table, baselines)
+
+
+def _analogies(name: str, path: Path, title: str, options: Options) -> Task:
+    questions = analogies.read(path)
+    return Task(name, "words", lambda model: tuple(
+        analogies.evaluate(model.vectors, model.words, questions, options.vocabulary, method, name=title)
+        for method in options.methods), analogies.table)
+
+
+def _similarity(name: str, data: Path, options: Options) -> Task:
+    sets = [word_similarity.read(path) for path in word_similarity.find(data / PAIRS)]
+    return Task(name, "words", lambda model: (word_similarity.evaluate(model.vectors, model.words, sets),),
+                word_similarity.table)
+
+
+def _sts(name: str, data: Path, options: Options) -> Task:
+    sets = [sts.read(data, found) for found in sts.find(data)]
+    beside = (sts.published(options.published, sets),) if options.published else ()
+    return _of_texts(name, options, lambda encode, how: sts.evaluate(encode, sets, how), sts.table, lambda: beside)
+
+
+def _pairs(name: str, data: Path, options: Options) -> Task:
+    kind, test = pair_classification, pair_classification.read(data)[1]
+    return _of_texts(name, options, lambda encode, how: kind.evaluate(encode, [test], how), kind.table)
+
+
+def _labelled(module: Any) -> Callable[[str, Path, Options], Task]:
+    """A task of the sets of labelled texts that `module` names."""
+
+    def make(name: str, data: Path, options: Options) -> Task:
+        sets = [labelled.read(data, found) for found in labelled.find(data, module.SETS)]
+        return _of_texts(name, options, lambda encode, how: module.evaluate(encode, sets, method=how), module.table)
+
+    return make
+
+
+def _senteval(name: str, data: Path, options: Options) -> Task:
+    sets = [labelled.read(data, found) for found in labelled.find(data, senteval.SETS)]
+    pairs = [pair_classification.read(data)] if pair_classification.find(data) else []
+    return _of_texts(name, options, lambda encode, how: senteval.evaluate(encode, sets, pairs, how), senteval.table)
+
+
+def _retrieval(name: str, data: Path | None, options: Options) -> Task:
+    collections = [judged.pairs(path, options.fields) for path in options.collections]
+    collections += [judged.read(data, found) for found in (judged.find(data) if data else ())]
+    return _of_texts(name, options, lambda encode, how: retrieval.evaluate(encode, collections, how), retrieval.table,
+                     lambda: (retrieval.evaluate_bm25(collections),))
+
+
+def _entities(name: str, data: Path, options: Options) -> Task:
+    train, _, test = entities.read(data)
+
+    def run(model: Any) -> tuple[Result, ...]:
+        vectors = entities.in_context if hasattr(model, "tokens") else entities.looked_up
+        return (entities.evaluate_vectors(vectors(model), train, test),)
+
+    return Task(name, "tokens", run, entities.table)
+
+
+def _none_of(data: Path, module: Any) -> str | None:
+    """What is missing of the sets of labelled texts that `module` names."""
+    found = labelled.find(data, module.SETS)
+    return None if found else f"{data / labelled.FOLDER} holds none of {', '.join(module.SETS)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How a task is found and made."""
+
+    missing: Callable[[Path], str | None]
+    """What is not in a folder of data sets; None where the task can be made."""
+    make: Callable[[str, Path, Options], Task]
+
+
+KINDS = {
+    "analogies": Kind(
+        lambda data: None if (data / GOOGLE).is_file() else f"{data / GOOGLE} is missing",
+        lambda name, data, options: _analogies(name, data / GOOGLE, "Google analogies", options)),
+    "similarity": Kind(
+        lambda data: None if word_similarity.find(data / PAIRS) else f"{data / PAIRS} holds no EN-*.txt or *_vecto.csv",
+        _similarity),
+    "python_docs": Kind(
+        lambda _: None if PYTHON_DOCS.is_file() else f"{PYTHON_DOCS} is missing: install the package again",
+        lambda name, _, options: _analogies(name, PYTHON_DOCS, "Python documentation analogies", options)),
+    "sts": Kind(
+        lambda data: None if sts.find(data) else f"{data / 'sts'} holds no STS.input.*.txt of a year, no STSBenchmark, "
+                                                 f"{data / 'sick'} no SICK_*.txt", _sts),
+    "pairs": Kind(
+        lambda data: None if pair_classification.find(data) else f"{data / pair_classification.MRPC[1]} is missing",
+        _pairs),
+    "classification": Kind(lambda data: _none_of(data, classification), _labelled(classification)),
+    "clustering": Kind(lambda data: _none_of(data, clustering), _labelled(clustering)),
+    "entities": Kind(
+        lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _entities),
+    "retrieval": Kind(
+        lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
+    "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
+}
+TASKS = tuple(KINDS)
+WITHOUT_DATA = ("python_docs",)
+SLOW = ("senteval",)
+"""Tasks that need no folder of data sets; and that take minutes: they are run where they are named."""
+
+
+def missing(name: str, data: Path | None, options: Options = DEFAULTS) -> str | None:
+    """Why a task cannot run, and what to do about it; None where it can. Raises UsageProblem for an unknown name."""
+    if name not in KINDS:
+        raise UsageProblem(f"no evaluation task {name!r}: there are {', '.join(TASKS)}")
+    if name == "retrieval" and options.collections:
+        return None
+    if data is None and name not in WITHOUT_DATA:
+        return "no folder of data sets is known: name it with --data or EMBEDDINGS_DATA"
+    return KINDS[name].missing(data or Path())
+
+
+def tasks(names: Sequence[str], data: Path | None, options: Options = DEFAULTS) -> tuple[Task, ...]:
+    """Tasks by name, their files read and checked; `data` is the folder of data sets.
+
+    Raises:
+        UsageProblem: an unknown name.
+        Problem: a file is missing or not as it should be.
+    """
+    for name in names:
+        reason = missing(name, data, options)
+        if reason:
+            raise Problem(f"evaluation task {name}: {reason}")
+    return tuple(KINDS[name].make(name, data, options) for name in names)
+
+
+def stop_words(name: str) -> frozenset[str]:
+    """English function words for `english`, none for ``, else the words of a file of that name, one a line."""
+    if not name:
+        return frozenset()
+    path = STOP_WORDS if name == "english" else Path(name)
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: no file of words, one a line ({type(error).__name__}): name another") from None

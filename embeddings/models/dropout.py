@@ -5,18 +5,20 @@ stands beside it: alone, in a chunk of the batch, or on another device.
 
 Shapes: B rows.
 """
+import math
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 _BITS = 16
 """Random bits a number: rates are multiples of 2^-16, at half the cost of 32."""
 
-Keys = PRNGKeyArray
+Keys = Key[Array, "_"]
 """A key for each row, `[B]`."""
 
 
-def row_keys(key: PRNGKeyArray, rows: int) -> Keys:
+def row_keys(key: PRNGKeyArray | Keys, rows: int) -> Keys:
     """The keys of rows 0 .. rows - 1; a key for each row already is as it was."""
     return key if key.ndim else jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
 
@@ -27,8 +29,8 @@ def fold(keys: Keys | None, number: int | Array) -> Keys | None:
 
 
 def kept(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Bool[Array, "..."]:
-    """What of one row is not dropped."""
-    return jax.random.bits(key, shape, jnp.uint16) >= round(rate * 2**_BITS)
+    """What of one row is not dropped. Drawn flat: compiling a draw of several axes takes several times as long."""
+    return (jax.random.bits(key, (math.prod(shape),), jnp.uint16) >= round(rate * 2**_BITS)).reshape(shape)
 
 
 def scaled(x: Float[Array, "..."], keep: Bool[Array, "..."], rate: float) -> Float[Array, "..."]:
@@ -36,9 +38,8 @@ def scaled(x: Float[Array, "..."], keep: Bool[Array, "..."], rate: float) -> Flo
     return jnp.where(keep, x / (1 - round(rate * 2**_BITS) / 2**_BITS), 0).astype(x.dtype)
 
 
-def dropped(x: Float[Array, "B ..."], rate: float, keys: Keys | None, place: int = 0) -> Float[Array, "B ..."]:
+def dropped(x: Float[Array, "B ..."], rate: float, keys: Keys | None) -> Float[Array, "B ..."]:
     """x with a share of its numbers set to 0 and the others scaled up; as it is where there are no keys."""
     if keys is None or not rate:
         return x
-    keep = jax.vmap(lambda key: kept(jax.random.fold_in(key, place), rate, x.shape[1:]))(keys)
-    return scaled(x, keep, rate)
+    return scaled(x, jax.vmap(lambda key: kept(key, rate, x.shape[1:]))(keys), rate)

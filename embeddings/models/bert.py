@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import transformer
 from embeddings.models.dropout import Keys, dropped, fold, row_keys
-from embeddings.models.layers import ACTIVATIONS, Linear, Norm, distance_bias, scores
+from embeddings.models.layers import ACTIVATIONS, Linear, Norm, distance_bias, normal, scores
 from embeddings.models.transformer import Output
 
 Params = Any
@@ -66,7 +66,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     keys = iter(jax.random.split(key, 8))
 
     def table(rows: int) -> Array:
-        return t.deviation * jax.random.normal(next(keys), (rows, t.width))
+        return normal(next(keys), (rows, t.width), t.deviation)
 
     def norm() -> Params:
         return {"scale": jnp.ones(t.width), "bias": jnp.zeros(t.width)}
@@ -78,7 +78,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     if c.types:
         params["types"] = table(c.types)
     if c.buckets:
-        params["distances"] = t.deviation * jax.random.normal(next(keys), (c.buckets, t.heads))
+        params["distances"] = normal(next(keys), (c.buckets, t.heads), t.deviation)
     if c.pooler:
         params["pooler"] = linear()
     if c.predictions:
@@ -103,7 +103,7 @@ def apply(
     config: Config,
     batch: Tokens,
     *,
-    head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),

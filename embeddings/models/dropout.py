@@ -39,9 +39,8 @@ def scaled(x: Float[Array, "..."], keep: Bool[Array, "..."], rate: float) -> Flo
     return jnp.where(keep, x / (1 - round(rate * 2**_BITS) / 2**_BITS), 0).astype(x.dtype)
 
 
-def dropped(x: Float[Array, "B ..."], rate: float, keys: Keys | None, place: int = 0) -> Float[Array, "B ..."]:
+def dropped(x: Float[Array, "B ..."], rate: float, keys: Keys | None) -> Float[Array, "B ..."]:
     """x with a share of its numbers set to 0 and the others scaled up; as it is where there are no keys."""
     if keys is None or not rate:
         return x
-    keep = jax.vmap(lambda key: kept(jax.random.fold_in(key, place), rate, x.shape[1:]))(keys)
-    return scaled(x, keep, rate)
+    return scaled(x, jax.vmap(lambda key: kept(key, rate, x.shape[1:]))(keys), rate)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import transformer
 from embeddings.models.dropout import Keys, dropped, fold, row_keys
-from embeddings.models.layers import scores
+from embeddings.models.layers import normal, scores
 from embeddings.models.transformer import Output
 
 Params = Any
@@ -67,7 +67,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
 
     stack["layers"] = shrunk(stack["layers"]) if t.equal else tuple(map(shrunk, stack["layers"]))
     tables = {
-        name: t.deviation * jax.random.normal(k, (rows, t.width))
+        name: normal(k, (rows, t.width), t.deviation)
         for name, k, rows in (("words", keys[1], config.vocabulary), ("positions", keys[2], config.positions))
     }
     return {**tables, "transformer": stack}
@@ -78,7 +78,7 @@ def apply(
     config: Config,
     batch: Tokens,
     *,
-    head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),

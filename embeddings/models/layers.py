@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.models.attention import Implementation, attention
 from embeddings.models.dropout import Keys, dropped
@@ -38,6 +38,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def normal(key: PRNGKeyArray, shape: tuple[int, ...], deviation: float) -> Float[Array, "..."]:
+    """What kernels and tables start at. Drawn flat: see dropout.kept."""
+    return deviation * jax.random.normal(key, (math.prod(shape),)).reshape(shape)
+
+
 class Linear(nn.Module):
     """x W + b, over the last axes of x."""
 
@@ -45,14 +50,11 @@ class Linear(nn.Module):
     """Axes of x that are summed over."""
     outputs: tuple[int, ...]
     """Axes that take their place."""
-    deviation: float = 0.02
-    """Standard deviation of W at the start; b starts at 0."""
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """W and b."""
-        draw = nn.initializers.normal(self.deviation)
-        self.kernel = self.param("kernel", draw, (*self.inputs, *self.outputs))
+        """W and b; transformer.init draws what W starts at."""
+        self.kernel = self.param("kernel", nn.initializers.zeros, (*self.inputs, *self.outputs))
         self.bias = self.param("bias", nn.initializers.zeros, self.outputs)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -93,17 +95,14 @@ class Attention(nn.Module):
     """Share of attention weights that are dropped in training."""
     causal: bool = False
     """Whether a position sees only itself and what is before it."""
-    deviation: float = 0.02
     dtype: Any = jnp.float32
     implementation: Implementation = "xla"
 
     def setup(self) -> None:
         """W^Q, W^K, W^V by head, and W^O."""
         inner = (self.number, self.head_width)
-        self.query, self.key, self.value = (
-            Linear((self.width,), inner, self.deviation, self.dtype) for _ in range(3)
-        )
-        self.output = Linear(inner, (self.width,), self.deviation, self.dtype)
+        self.query, self.key, self.value = (Linear((self.width,), inner, self.dtype) for _ in range(3))
+        self.output = Linear(inner, (self.width,), self.dtype)
 
     def heads(
         self,
@@ -141,13 +140,12 @@ class FeedForward(nn.Module):
     activation: Activation = "gelu"
     dropout: float = 0.0
     """Share of inner units that are dropped in training."""
-    deviation: float = 0.02
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """W_1 and W_2."""
-        self.input = Linear((self.width,), (self.inner,), self.deviation, self.dtype)
-        self.output = Linear((self.inner,), (self.width,), self.deviation, self.dtype)
+        self.input = Linear((self.width,), (self.inner,), self.dtype)
+        self.output = Linear((self.inner,), (self.width,), self.dtype)
 
     def __call__(self, x: Float[Array, "B T D"], keys: Keys | None = None) -> Float[Array, "B T D"]:
         """FFN(x)."""

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.models.attention import Implementation
 from embeddings.models.dropout import Keys, dropped, fold, row_keys
-from embeddings.models.layers import Activation, Attention, FeedForward, Norm
+from embeddings.models.layers import Activation, Attention, FeedForward, Norm, normal
 
 Params = Any
 """{"layers": stacked parameters of Block or a tuple of them, "norm": of the last norm where there is one}."""
@@ -92,7 +92,7 @@ class Output:
     """Of the last layer."""
     states: Float[Array, "L1 B T D"] | None = None
     """What goes into the first layer, then what comes out of each; the last is `hidden`."""
-    attention: Float[Array, "L B H T T"] | tuple[Float[Array, "B H T T"], ...] | None = None
+    attention: Float[Array, "L B H T T"] | tuple[Float[Array, "B _ T T"], ...] | None = None
     """Attention weights; a tuple where layers have unequal numbers of heads."""
 
 
@@ -106,14 +106,14 @@ class Block(nn.Module):
     def setup(self) -> None:
         """The sub-layers and their norms."""
         c = self.config
-        shared = {"deviation": c.deviation, "dtype": jnp.dtype(c.dtype)}
-        attention = {**shared, "dropout": c.attention_dropout, "implementation": c.implementation}
+        dtype = jnp.dtype(c.dtype)
+        attention = {"dropout": c.attention_dropout, "dtype": dtype, "implementation": c.implementation}
         self.attention = Attention(c.width, self.number, c.head_width, causal=c.causal, **attention)
         self.attention_norm = Norm(c.width, c.epsilon)
         if c.cross:
             self.cross = Attention(c.width, self.number, c.head_width, **attention)
             self.cross_norm = Norm(c.width, c.epsilon)
-        self.feed_forward = FeedForward(c.width, c.feed_forward, c.activation, c.inner_dropout, **shared)
+        self.feed_forward = FeedForward(c.width, c.feed_forward, c.activation, c.inner_dropout, dtype)
         self.feed_forward_norm = Norm(c.width, c.epsilon)
 
     def heads(
@@ -173,18 +173,31 @@ def block(config: Config, layer: int = 0) -> Block:
 
 def init(key: PRNGKeyArray, config: Config) -> Params:
     """Kernels normal with the config's deviation, biases 0, norms 1."""
+    if config.equal:
+        layers = _drawn(key, config, 0, (config.layers,))
+    else:
+        keys = jax.random.split(key, config.layers)
+        layers = tuple(_drawn(keys[n], config, n) for n in range(config.layers))
+    norm = {"scale": jnp.ones(config.width), "bias": jnp.zeros(config.width)}
+    return {"layers": layers} | ({"norm": norm} if config.last_norm else {})
+
+
+def _drawn(key: PRNGKeyArray, config: Config, layer: int, stacked: tuple[int, ...] = ()) -> Params:
+    """The parameters of a layer, or of several stacked ones."""
     x, segments = jnp.zeros((1, 1, config.width)), jnp.zeros((1, 1), jnp.int32)
     memory = (x, segments, segments) if config.cross else None
+    shapes = jax.eval_shape(lambda: block(config, layer).init(key, x, segments, memory=memory))["params"]
+    leaves, tree = jax.tree_util.tree_flatten_with_path(shapes)
+    keys = jax.random.split(key, len(leaves))
 
-    def one(key: PRNGKeyArray, layer: int = 0) -> Params:
-        return block(config, layer).init(key, x, segments, memory=memory)["params"]
+    def one(number: int) -> Array:
+        path, leaf = leaves[number]
+        name, shape = path[-1].key, (*stacked, *leaf.shape)
+        if name == "kernel":
+            return normal(keys[number], shape, config.deviation)
+        return jnp.ones(shape) if name == "scale" else jnp.zeros(shape)
 
-    keys = jax.random.split(key, config.layers)
-    layers = jax.vmap(one)(keys) if config.equal else tuple(one(k, n) for n, k in enumerate(keys))
-    params = {"layers": layers}
-    if config.last_norm:
-        params["norm"] = Norm(config.width, config.epsilon).init(key, x)["params"]
-    return params
+    return tree.unflatten(map(one, range(len(leaves))))
 
 
 def apply(
@@ -194,7 +207,7 @@ def apply(
     segments: Int[Array, "B T"],
     *,
     bias: Float[Array, "H T T"] | None = None,
-    head_mask: Float[Array, "L H"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
     memory: tuple[Float[Array, "B S D"], Int[Array, "B S"]] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,

@@ -1,4 +1,5 @@
 """Models of sentences through the real command: trained, exported, opened; and what is refused before training."""
+import itertools
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ TINY = """--architecture=sentence_bert --sentence_bert.layers=1 --sentence_bert.
 --sentence_bert.feed_forward=32 --sentence_bert.length=16 --sentence_bert.positions=16 --pieces.size=120
 --optimizer.name=adamw --optimizer.learning_rate=0.005""".split()
 WORDS = [f"{a}{b}" for a in "bcdfghjk" for b in "aeiou"]
-FINE = [f"{a} {b},{b} {a},1" for a, b in zip(WORDS, WORDS[1:], strict=False)] + [f"{a},{a} {a},1" for a in WORDS]
+FINE = [f"{a} {b},{b} {a},1" for a, b in itertools.pairwise(WORDS)] + [f"{a},{a} {a},1" for a in WORDS]
 
 
 @pytest.fixture(scope="module")

@@ -110,8 +110,10 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
 def write(folder: Path, model: Contextual) -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors."""
     folder.mkdir(parents=True, exist_ok=True)
-    huggingface.write(folder, model.family, model.config, model.params)
-    model.tokenizer.save(folder)
+    pieces = model.tokenizer
+    special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
+    huggingface.write(folder, model.family, model.config, model.params, special)
+    pieces.save(folder)
     sentence_transformers.write(
         folder, dataclasses.replace(model.pipeline, longest=model.longest), model.config.stack.width
     )

@@ -15,8 +15,8 @@ from embeddings.tokenizers.pieces import Pieces
 TOKENS = ("[PAD] [UNK] [CLS] [SEP] [MASK] the bank river money of a by ##s ##ed walk sat on and , . one two three "
           "four five").split()
 TEXTS = [
-    "the bank of the river", "one", "money, money and the banks of money", "", "walked by a river . two sat on the bank",
-    "the " * 40, "five four three two one " * 6, "nothing known here",
+    "the bank of the river", "one", "money, money and the banks of money", "",
+    "walked by a river . two sat on the bank", "the " * 40, "five four three two one " * 6, "nothing known here",
 ]
 """Of all lengths up to more than LONGEST."""
 LONGEST = 24

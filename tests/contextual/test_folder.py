@@ -96,7 +96,8 @@ def test_what_is_no_text_is_said_without_a_traceback(tmp_path):
     folder = small.saved(tmp_path / "saved")
     script = ("import embeddings\nmodel = embeddings.load({!r})\nfor texts in (['one', 3], [None], [b'x']):\n"
               "    try:\n        model.encode(texts)\n    except embeddings.problems.Problem as e:\n        print(e)\n"
-              "try:\n    model.encode('one', pooling='median')\nexcept embeddings.problems.Problem as e:\n    print(e)\n")
+              "try:\n    model.encode('one', pooling='median')\nexcept embeddings.problems.Problem as e:\n"
+              "    print(e)\n")
     done = subprocess.run([sys.executable, "-c", "import embeddings.problems\n" + script.format(str(folder))],
                           capture_output=True, text=True, timeout=100, env=os.environ | {"JAX_PLATFORMS": "cpu"})
     assert done.stdout.splitlines() == [

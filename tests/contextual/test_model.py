@@ -174,7 +174,8 @@ def test_tokens_attention_and_head_masks(family, tmp_path):
 def test_masks_are_filled(bert):
     text = "the [MASK] of the [MASK]"
     ids = bert.tokenizer.encode([text]).ids
-    table = np.asarray(FAMILIES["bert"].model.logits(jax.tree.map(jnp.asarray, bert.params), bert.config, jnp.float32(alone(bert, text))))
+    params = jax.tree.map(jnp.asarray, bert.params)
+    table = np.asarray(FAMILIES["bert"].model.logits(params, bert.config, jnp.float32(alone(bert, text))))
     p = np.exp(table - table.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     found = bert.fill(text, k=3)

@@ -35,7 +35,7 @@ class Response:
 
 @pytest.mark.parametrize(("error", "says"), [
     (RepositoryNotFoundError("gone", response=Response()), "no model sentence-transformers/mine on the hub: correct"),
-    (LocalEntryNotFoundError("cannot find the files\nsee above"), r"not in the cache .*cannot find the files\): name a"),
+    (LocalEntryNotFoundError("cannot find files\nsee above"), r"not in the cache .*cannot find files\): name a"),
     (OSError("Network is unreachable"), r"Network is unreachable\): name a folder, or try again with a network"),
 ])
 def test_what_cannot_be_had_is_said_in_one_line(monkeypatch, error, says):

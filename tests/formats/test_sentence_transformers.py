@@ -26,7 +26,7 @@ def put(folder, **files):
 
 def modules(*kinds):
     """modules.json of old or new type names."""
-    return [{"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
+    return [{"idx": n, "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
             for n, kind in enumerate(kinds)]
 
 

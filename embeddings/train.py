@@ -4,9 +4,7 @@
     python -m embeddings.train --flagfile=experiments/word2vec/enwiki_skipgram.flags --run=runs/enwiki
     python -m embeddings.train --corpus=my_texts/ --train.epochs=3 --run=runs/mine
 """
-import hashlib
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -33,8 +31,6 @@ def main(settings: Experiment, words: list[str]) -> None:
     else:
         step_cores, batch_cores = cores, cores
     cache = command.cache()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "compiled" / processor()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     from embeddings import levels, session  # late, as they import JAX, which reads XLA_FLAGS
     from embeddings.screen import Screen
     from embeddings.training import processes
@@ -67,16 +63,6 @@ def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:
     several = "device_count" in os.environ.get("XLA_FLAGS", "") or os.environ.get("JAX_NUM_CPU_DEVICES")
     single = not several and not settings.processes.coordinator
     return settings.by_rows and single and (platform == "cpu" or not accelerator)
-
-
-def processor() -> str:
-    """A name for what this machine's processor can do: a compiled program does not run on one that can do less."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        known = [line for line in lines if line.startswith(("flags", "Features"))]
-    except OSError:
-        known = []
-    return hashlib.sha256("".join([platform.machine(), *known[:1]]).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

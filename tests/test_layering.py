@@ -28,7 +28,7 @@ ROAD = [
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "evaluate", "neighbours", "export", "plan"),
+    ("train", "encode", "evaluate", "neighbours", "export", "plan"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

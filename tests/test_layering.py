@@ -23,12 +23,13 @@ ROAD = [
     ("contextual",),
     ("encoder",),
     ("evaluation",),
+    ("heads",),
     ("provenance",),
     ("levels",),
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "evaluate", "neighbours", "export", "plan"),
+    ("train", "evaluate", "neighbours", "export", "plan", "ablate"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

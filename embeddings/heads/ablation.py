@@ -7,6 +7,7 @@ Shapes: n texts, m items, H heads asked about of a layer, L layers, R draws.
 """
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -148,8 +149,6 @@ def _kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[s
                 return dict(file)
         except (OSError, ValueError, EOFError):
             path.unlink()
-    import io
-
     made, content = make(), io.BytesIO()
     np.savez(content, **made)
     write_whole(path, content.getvalue())
@@ -157,7 +156,7 @@ def _kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[s
 
 
 def _base(model: Contextual, measure: Measure, report: Report) -> Mapping[str, np.ndarray]:
-    report("encoding", 0)
+    report("encoding", 0.0)
     vectors = encoded(model, measure.texts)
     loss = measure.loss(vectors)
     total = loss.members.size

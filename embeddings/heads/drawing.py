@@ -116,14 +116,14 @@ def _row(cells: Sequence[str], kind: str) -> str:
 
 
 def colour(value: float, low: float, high: float, signed: bool) -> str:
-    """Blue for what is below 0 and red above, or white to grey; of a number between low and high."""
+    """Red for what is below 0 and blue above, or white to grey; of a number between low and high."""
     if value != value:
         return "#fff"
     share = abs(value) / (max(abs(low), abs(high)) or 1) if signed else (value - low) / ((high - low) or 1)
     faded = round(255 - 155 * share)
     if not signed:
         return f"rgb({faded},{faded},{faded})"
-    return f"rgb({faded},{faded},255)" if value < 0 else f"rgb(255,{faded},{faded})"
+    return f"rgb(255,{faded},{faded})" if value < 0 else f"rgb({faded},{faded},255)"
 
 
 def _map(ablation: Ablation, name: str, title: str, signed: bool) -> str:

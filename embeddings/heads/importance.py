@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from embeddings.contextual.model import Contextual
@@ -82,7 +83,11 @@ def back(program: Program) -> Callable[[Any, Tokens, Array, Array], tuple[Float[
         ones = tuple(jnp.ones((B, slots(T), number)) for number in numbers)
         return jax.vjp(lambda masks: vectors(masks, params, tokens, counted), ones)[1](cotangents)[0]
 
-    return jax.jit(one)
+    if program.mesh.size == 1:
+        return jax.jit(one)
+    rows = P(program.mesh.axis_names)
+    specs = (P(), rows, rows, rows)
+    return jax.jit(jax.shard_map(one, mesh=program.mesh, in_specs=specs, out_specs=rows, check_vma=False))
 
 
 def importance(gradients: Float[np.ndarray, "m L H"]) -> Float[np.ndarray, "L H"]:

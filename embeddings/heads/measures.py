@@ -152,15 +152,15 @@ def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
     place[used] = which[: len(used)]
 
     def items(vectors: Vectors) -> Float[np.ndarray, "m"]:
-        right, tries = np.zeros(len(answers)), np.zeros(len(answers))
+        right, tries = np.zeros(len(answers)), 0
         for rows in drawn:
             model = classification.fitted(vectors[place[rows] if one.train else tested[rows]], labels[rows])
             counts = np.ones(len(answers), bool)
             if one.train is None:
                 counts[rows] = False
             right[counts] += model.predict(vectors[tested[counts]]) == answers[counts]
-            tries += counts
-        return np.where(tries > 0, right / np.maximum(tries, 1), np.nan)
+            tries += np.count_nonzero(counts)
+        return right * len(answers) / tries
 
     def loss(vectors: Vectors) -> Loss:
         model = classification.fitted(vectors[tested], answers)

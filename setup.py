@@ -23,6 +23,7 @@ RETRIEVAL = [  # BM25 beside retrieval: for comparison only, so that nobody has 
     "bm25s>=0.2.14",
     "PyStemmer>=2.2",  # its stemmer, without which BM25 is too weak an opponent
 ]
+PLOTS = ["matplotlib>=3.10"]  # heat maps as pictures
 TEST = [
     "pytest>=8.3",
     "pytest-xdist>=3.6",  # tests on all cores
@@ -63,5 +64,6 @@ setuptools.setup(
         "cuda": CUDA,
         "tensorboard": TENSORBOARD,
         "retrieval": RETRIEVAL,
+        "plots": PLOTS,
     },
 )

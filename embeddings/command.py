@@ -74,11 +74,6 @@ def run(main: Callable[..., None], cls: type, positional: str | None = None) -> 
     sys.exit(code)
 
 
-def cache() -> Path:
-    """Folder for what is downloaded or prepared once."""
-    return Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
-
-
 def message(error: Exception) -> str | None:
     """The line that the reader of an error can act on; None where it is a mistake of ours.
 

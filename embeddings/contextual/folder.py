@@ -108,7 +108,6 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
     return Contextual(sentence_bert.module(config), family, config, params, tokenizer, Pipeline(), devices)
 
 
-<<<<<<< HEAD
 def write(folder: Path, model: Contextual, card: str = "") -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
 
@@ -123,8 +122,10 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        huggingface.write(part, model.family, model.config, model.params)
-        model.tokenizer.save(part)
+        pieces = model.tokenizer
+        special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
+        huggingface.write(part, model.family, model.config, model.params, special)
+        pieces.save(part)
         pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
         sentence_transformers.write(part, pipeline, model.config.stack.width)
         if card:
@@ -133,15 +134,3 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-=======
-def write(folder: Path, model: Contextual) -> None:
-    """Writes a folder that transformers and sentence-transformers open, with the same vectors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces = model.tokenizer
-    special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
-    huggingface.write(folder, model.family, model.config, model.params, special)
-    pieces.save(folder)
-    sentence_transformers.write(
-        folder, dataclasses.replace(model.pipeline, longest=model.longest), model.config.stack.width
-    )
->>>>>>> sequences

@@ -44,7 +44,7 @@ class Flags:
         if not self.format and Path(name).suffix not in BY_SUFFIX:
             raise UsageProblem(f"--output={self.output}: the name tells no format: end it in .vec, .txt or .bin (a "
                                "folder's has no point), or say --format")
-        if name != self.output and self.written_as.endswith("binary"):
+        if name != self.output and self.written_as not in ("word2vec", "glove", "fasttext"):
             raise UsageProblem(f"--output={self.output}: only text is packed: leave out .gz")
 
     @property

@@ -336,8 +336,9 @@ class Evaluate:
 
     every: Count = 0
     """Batches between evaluations; 0 evaluates at the end only."""
-    tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
-                         "entities", "retrieval", "documentation", "senteval"], ...] = ()
+    tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
+                         "classification", "clustering", "entities", "retrieval", "documentation",
+                         "senteval"], ...] = ()
     """What the vectors are measured by."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""

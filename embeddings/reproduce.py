@@ -35,7 +35,7 @@ class Flags:
     runs: str = "runs/reproduce"
     """Folder for the runs."""
     models: str = ""
-    """Folder in which --row.model is looked for by name, before the hub is asked."""
+    """Folder in which --row.model and --start_from are looked for by name, before the hub is asked."""
     dry_run: bool = False
     """Whether the work is listed with its hours, and nothing done."""
     check: bool = False
@@ -112,12 +112,14 @@ def done(flags: Flags, row: Any) -> bool:
 def ours(flags: Flags, row: Any, seed: int) -> Any:
     """A run of ours, trained by the command of training, or what a model scores."""
     begun = time.monotonic()
+    start = row.settings.start_from
     if row.settings.row.model:
         found = measured(row, _loaded(flags, row))
     else:
         run = Path(flags.runs) / f"{row.file.stem}-{row.key}-{seed}"
         done = subprocess.run(
-            [sys.executable, "-m", "embeddings.train", f"--flagfile={row.file}", f"--seed={seed}", f"--run={run}"],
+            [sys.executable, "-m", "embeddings.train", f"--flagfile={row.file}", f"--seed={seed}", f"--run={run}",
+             f"--start_from={_weights(flags, start)}"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise Problem((done.stderr.strip().splitlines() or ["training failed"])[-1])
@@ -130,7 +132,7 @@ def reference(flags: Flags, row: Any) -> Any:
     from embeddings.reproduction import references
 
     begun = time.monotonic()
-    weights = _weights(flags, row) if row.settings.row.model else ""
+    weights = _weights(flags, row.settings.row.model or row.settings.start_from)
     model = references.model(row.seeded(row.settings.row.seeds[0]), weights, _data(), command.cache(),
                              os.cpu_count() or 1)
     return _made(row, measured(row, model), time.monotonic() - begun)
@@ -154,7 +156,7 @@ def from_run(run: Path) -> dict[str, float]:
     except (OSError, ValueError) as error:
         raise Problem(f"{run / run_folder.METRICS}: cannot be read ({error}): delete the folder, it is made again"
                       ) from None
-    return {name: value for line in lines for name, value in line.items()}
+    return {name: float(value) for line in lines for name, value in line.items() if name != "step"}
 
 
 def checked(flags: Flags, found: list[Any]) -> None:
@@ -228,17 +230,16 @@ def _made(row: Any, scores: dict[str, float], seconds: float) -> Any:
                 provenance.commit(Path(__file__).parent), hardware, versions)
 
 
-def _weights(flags: Flags, row: Any) -> str:
-    """Where the row's model is."""
-    name = row.settings.row.model
+def _weights(flags: Flags, name: str) -> str:
+    """Where a model is."""
     there = Path(flags.models) / name
-    return str(there) if flags.models and there.exists() else name
+    return str(there) if name and flags.models and there.exists() else name
 
 
 def _loaded(flags: Flags, row: Any) -> Any:
     from embeddings import encoder
 
-    return encoder.load(_weights(flags, row))
+    return encoder.load(_weights(flags, row.settings.row.model))
 
 
 def _data() -> Path | None:

@@ -74,9 +74,14 @@ def write(row: Row, record: Record) -> None:
 
 
 def lines(row: Row, record: Record) -> list[tuple[str, ...]]:
-    """The lines of a row's table, one a score."""
+    """The lines of a row's table, one a score; of a row that was not run, one for all."""
     given = row.settings.row
     made = [record.ours[seed] for seed in given.seeds if seed in record.ours]
+    if not made and not record.reference:
+        published = " / ".join(map(_shown, given.published)) or "-"
+        scores = f"{len(given.scores)} of {given.scores[0].partition('/')[0]}" if len(given.scores) > 1 else (
+            given.scores[0])
+        return [(row.name, scores, published + "?" * (given.sure == "recalled"), "-", "not run", *"-----")]
     found = []
     for name, published in zip(given.scores, given.published or [math.nan] * len(given.scores), strict=True):
         ours = [100 * one.scores[name] for one in made]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from embeddings.corpus import documents
+from embeddings.corpus import documents, example_sets
 from embeddings.encoder import WordVectors
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
@@ -25,7 +25,7 @@ def model(settings: Experiment, weights: str, data: Path | None, cache: Path, co
     name = settings.row.reference
     try:
         if name == "sentence_transformers":
-            return _sentence_transformers(weights)
+            return _sentence_transformers(settings, weights, data)
         with tempfile.TemporaryDirectory() as folder:
             lines = Path(folder) / "lines.txt"
             write_lines(settings, data, cache, lines)
@@ -86,10 +86,38 @@ class Encoder:
         self.encode = encode
 
 
-def _sentence_transformers(weights: str) -> Encoder:
+def _sentence_transformers(settings: Experiment, weights: str, data: Path | None) -> Encoder:
+    """Its model; trained further by its trainer where the row is a training run."""
     from sentence_transformers import SentenceTransformer
 
     if not weights:
-        raise UsageProblem("--row.reference=sentence_transformers measures --row.model: name one")
+        raise UsageProblem("--row.reference=sentence_transformers measures --row.model, or trains --start_from "
+                           "further: name one")
     made = SentenceTransformer(weights, device="cpu")
+    if not settings.row.model:
+        _trained(made, settings, data)
     return Encoder(functools.partial(made.encode, show_progress_bar=False))
+
+
+def _trained(made: Any, settings: Experiment, data: Path | None) -> None:
+    """One known set of examples, one loss, the same batch, rate, warm-up and epochs; AdamW, as is theirs by default."""
+    import datasets
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments, losses
+
+    losses_of = {"cosine": losses.CosineSimilarityLoss, "in_batch": losses.MultipleNegativesRankingLoss}
+    part, name = settings.model, settings.examples.sets[0]
+    if part.loss not in losses_of or name not in example_sets.SETS or data is None:
+        raise UsageProblem("--row.reference=sentence_transformers trains losses cosine and in_batch on a known set")
+    made.max_seq_length = part.length
+    rows = list(example_sets.SETS[name].read(data))
+    columns = {f"text{n}": [row.texts[n] for row in rows] for n in range(len(rows[0].texts))}
+    if part.loss == "cosine":
+        columns["label"] = [float(row.label) for row in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=folder, num_train_epochs=settings.train.epochs, per_device_train_batch_size=settings.train.batch,
+            learning_rate=settings.optimizer.learning_rate, warmup_steps=settings.optimizer.warmup, use_cpu=True,
+            weight_decay=settings.optimizer.weight_decay, seed=settings.seed, save_strategy="no", report_to=[],
+            logging_strategy="no", disable_tqdm=True)
+        SentenceTransformerTrainer(made, arguments, train_dataset=datasets.Dataset.from_dict(columns),
+                                   loss=losses_of[part.loss](made)).train()

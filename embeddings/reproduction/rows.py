@@ -10,6 +10,7 @@ from pathlib import Path
 from embeddings import experiment, flags
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
+from embeddings.training import run_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,8 @@ def find(paths: Iterable[Path]) -> list[Row]:
     for path in paths:
         if not path.exists():
             raise UsageProblem(f"{path}: no such folder or flag file of rows: correct the path")
-        for file in sorted(path.rglob("*.flags")) if path.is_dir() else [path]:
+        there = (file for file in path.rglob("*.flags") if file.name != run_folder.FLAGS)  # which is of a run of a row
+        for file in sorted(there) if path.is_dir() else [path]:
             settings = flags.load(file, Experiment)
             if settings.row.name:
                 found.append(Row(file, settings))

@@ -185,10 +185,11 @@ def checked(flags: Flags, found: list[Any]) -> None:
 
 
 def written(paths: list[Path]) -> None:
-    """Writes tables beside the rows, and RESULTS.md."""
+    """Writes tables in the folders that were named, or whose rows were, and RESULTS.md."""
     from embeddings.files import write_whole
 
-    folders = {path if path.is_dir() else path.parent for path in paths}
+    files = {path.parent for path in paths if path.is_file() and WHOLE in (parent.name for parent in path.parents)}
+    folders = {path for path in paths if path.is_dir()} | files
     for page, text in pages(folders).items():
         write_whole(page, text)
 

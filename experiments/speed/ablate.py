@@ -134,7 +134,8 @@ def main(flags: Flags, words: list[str]) -> None:
         slow, looped = timed(lambda of_layer=of_layer: np.stack([loop.encode(mask) for mask in of_layer]))
         packed, _ = timed(functools.partial(model.encode, both, head_mask=of_layer[0]))
         row = {"sweep": seconds, "sorted": slow, "packed": packed * heads,
-               "sweep flops": flops_of_sweep(model, calls, layer, heads), "sorted flops": heads * loop.flops()}
+               "sweep flops": float(flops_of_sweep(model, calls, layer, heads)),
+               "sorted flops": float(heads * loop.flops())}
         difference = float(np.abs(swept[:, rows] - looped).max())
         print(json.dumps({"layer": layer, **row, "ratio": slow / seconds, "difference": difference}), flush=True)
         total.update(row)

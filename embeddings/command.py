@@ -7,9 +7,11 @@ their traceback and leave with 1.
 A command's module imports what is heavy (jax, numpy) inside main, so that --help and a misspelt flag answer at once.
 """
 import errno
+import hashlib
 import inspect
 import logging
 import os
+import platform
 import re
 import select
 import shutil
@@ -88,6 +90,24 @@ def message(error: Exception) -> str | None:
         detail = str(error).strip().partition("\n")[0]
         return f"not enough memory{': ' + detail if detail else ''}; choose smaller sizes, or a larger machine"
     return None
+
+
+def cache() -> Path:
+    """Where prepared things are kept; programs that JAX compiles from now on among them, for the next process."""
+    folder = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled" / _processor()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    return folder
+
+
+def _processor() -> str:
+    """A name for what this machine's processor can do: a compiled program does not run on one that can do less."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = [line for line in lines if line.startswith(("flags", "Features"))]
+    except OSError:
+        known = []
+    return hashlib.sha256("".join([platform.machine(), *known[:1]]).encode()).hexdigest()[:16]
 
 
 class _Told(BaseException):

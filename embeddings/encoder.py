@@ -48,6 +48,13 @@ class UnknownWord(Problem, KeyError):
 class UnknownText(UserWarning):
     """Texts without a known word were encoded as zeros."""
 
+    meaning = "have no known word: zeros"
+
+    def __init__(self, message: str, count: int):
+        """`count` is how many."""
+        super().__init__(message)
+        self.count = count
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WordVectors:
@@ -141,8 +148,9 @@ class WordVectors:
                  for at in range(0, max(len(texts), 1), TEXTS_AT_ONCE)]
         sums, known = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not known.all():
-            missing = f"{np.count_nonzero(known == 0)} of {len(texts)} texts have no known word: zeros"
-            warnings.warn(missing, UnknownText, stacklevel=3)
+            missing = int(np.count_nonzero(known == 0))
+            said = f"{missing} of {len(texts)} texts have no known word: zeros"
+            warnings.warn(UnknownText(said, missing), stacklevel=3)
         return (sums / np.maximum(known, 1)[:, None]).astype(np.float32)
 
     def _sums(

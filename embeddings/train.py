@@ -4,22 +4,22 @@
     python -m embeddings.train --flagfile=experiments/word2vec/enwiki_skipgram.flags --run=runs/enwiki
     python -m embeddings.train --corpus=my_texts/ --train.epochs=3 --run=runs/mine
 """
-import hashlib
 import os
-import platform
 import sys
 import time
 from pathlib import Path
 
 from embeddings import command
 from embeddings.experiment import Experiment
-from embeddings.problems import UsageProblem
+from embeddings.problems import Problem, UsageProblem
 
 
 def main(settings: Experiment, words: list[str]) -> None:
     """Runs the experiment: corpus, devices, loop, evaluation, in this order."""
     if not settings.run:
         raise UsageProblem("--run=FOLDER is missing: name the folder that this run is written to")
+    if settings.export and Path(settings.export).exists():
+        raise Problem(f"--export={settings.export}: is there already: choose another name")
     cores = sorted(os.sched_getaffinity(0))
     if runs_rows_on_one_cpu_device(settings):
         # A row step is a chain of small operations: one thread runs it faster than two that wait for each other.
@@ -30,11 +30,10 @@ def main(settings: Experiment, words: list[str]) -> None:
         step_cores, batch_cores = cores[:replicas], cores[replicas:] or cores
     else:
         step_cores, batch_cores = cores, cores
-    cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "compiled" / processor()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    cache = command.cache()
     from embeddings import levels, session  # late, as they import JAX, which reads XLA_FLAGS
     from embeddings.screen import Screen
+    from embeddings.training import processes
 
     data = os.environ.get("EMBEDDINGS_DATA")
     place = levels.Place(
@@ -50,6 +49,11 @@ def main(settings: Experiment, words: list[str]) -> None:
     finally:
         screen.end()
     session.closing(settings, trained)
+    if settings.export and processes.first():
+        from embeddings import export
+
+        export.write_folder(settings.run, Path(settings.export))
+        print(f"{settings.export}: the model for sentence-transformers and transformers")
 
 
 def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:
@@ -59,16 +63,6 @@ def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:
     several = "device_count" in os.environ.get("XLA_FLAGS", "") or os.environ.get("JAX_NUM_CPU_DEVICES")
     single = not several and not settings.processes.coordinator
     return settings.by_rows and single and (platform == "cpu" or not accelerator)
-
-
-def processor() -> str:
-    """A name for what this machine's processor can do: a compiled program does not run on one that can do less."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        known = [line for line in lines if line.startswith(("flags", "Features"))]
-    except OSError:
-        known = []
-    return hashlib.sha256("".join([platform.machine(), *known[:1]]).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ ROAD = [
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "evaluate", "neighbours", "export", "plan", "ablate"),
+    ("train", "encode", "evaluate", "mine", "ablate", "neighbours", "export", "plan"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

@@ -40,6 +40,13 @@ HeadMask = Float[np.ndarray | Array, "L H"] | tuple[Float[np.ndarray | Array, "_
 class CutText(UserWarning):
     """Texts were longer than the model reads: what is beyond was left out."""
 
+    meaning = "are longer than the model reads: their beginning was read"
+
+    def __init__(self, message: str, count: int):
+        """`count` is how many."""
+        super().__init__(message)
+        self.count = count
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenVectors:
@@ -144,8 +151,8 @@ class Contextual:
         if screen:
             screen.end()
         if cut:
-            warnings.warn(f"{cut} of {len(texts)} texts have more than {self.longest} tokens: their beginning was read",
-                          CutText, stacklevel=2)
+            said = f"{cut} of {len(texts)} texts have more than {self.longest} tokens: their beginning was read"
+            warnings.warn(CutText(said, cut), stacklevel=2)
         out = np.concatenate(parts or [np.empty((0, self.width), np.float32)])[:, :truncate_dim]
         again = normalize or (windows is not None and any(step == NORMALIZE for step, _ in program.steps))
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12) if again else out

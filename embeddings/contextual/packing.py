@@ -14,6 +14,9 @@ from jaxtyping import Int32, Int64
 from embeddings.inputs.packing import pack, slots
 from embeddings.inputs.sequences import Tokens
 
+ALONE = (16, 32)
+"""Tokens of a row that is the only one, where a tier is too long: for questions one by one."""
+
 
 class Call(NamedTuple):
     """What one call of a model reads."""
@@ -48,6 +51,10 @@ class Packer:
         """B of calls with rows of a length."""
         return -(-max(1, self.tokens // length) // self.multiple) * self.multiple
 
+    def _alone(self, lengths: Int64[np.ndarray, "n"]) -> int:
+        """T of the only row: as short as its texts allow, since nothing else fills it up."""
+        return min(T for T in (*ALONE, *self.tiers) if lengths.sum() <= T and slots(T) >= len(lengths))
+
     def calls(
         self,
         ids: Int32[np.ndarray, "N"],
@@ -61,9 +68,12 @@ class Packer:
         """
         lengths = np.diff(starts)
         packed = pack(lengths, self.tiers)
+        if len(packed.lengths) == 1:
+            return (yield _laid_out((self.multiple, self._alone(lengths)), np.arange(len(lengths)), *packed[:3], ids,
+                                    types, starts, skipped))
         for tier in self.tiers[::-1]:
             rows = np.flatnonzero(packed.lengths == tier)
-            B = self.rows(tier) if len(packed.lengths) > 1 else self.multiple
+            B = self.rows(tier)
             for first in range(0, len(rows), B):
                 number = np.full(len(packed.lengths), -1)
                 some = rows[first : first + B]

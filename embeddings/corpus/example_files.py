@@ -15,6 +15,8 @@ from embeddings.problems import Problem
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 """What is read, also with .gz behind it but for .parquet."""
+FLAG = "--examples.columns and --examples.label"
+"""What names the columns."""
 
 
 class Example(NamedTuple):
@@ -36,11 +38,7 @@ class Broken(NamedTuple):
 
 def read(file: Path, columns: tuple[str, ...], label: str = "") -> Iterator[Example | Broken]:
     """The examples of a file, in order. Raises Problem where the file or a column is not there, or it is damaged."""
-    kind = next((s for s in file.suffixes[-2:] if s in SUFFIXES), None)
-    if kind is None:
-        raise Problem(f"{file}: examples are read from {', '.join(SUFFIXES)}: convert it, or rename it")
-    rows = {".jsonl": _json, ".parquet": _parquet}.get(kind, _table)(file, (*columns, *((label,) if label else ())))
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows(file, (*columns, *((label,) if label else ()))), 1):
         where = f"{file}:{number}"
         if isinstance(row, Broken):
             yield row
@@ -58,6 +56,14 @@ def read(file: Path, columns: tuple[str, ...], label: str = "") -> Iterator[Exam
             yield Example(tuple(texts), row[-1] if label else None)
 
 
+def rows(file: Path, columns: tuple[str, ...], flag: str = FLAG) -> Iterator[tuple | Broken]:
+    """These columns of each row, as they stand there. Raises as `read`; `flag` is what names other columns."""
+    kind = next((s for s in file.suffixes[-2:] if s in SUFFIXES), None)
+    if kind is None:
+        raise Problem(f"{file}: examples are read from {', '.join(SUFFIXES)}: convert it, or rename it")
+    return {".jsonl": _json, ".parquet": _parquet}.get(kind, _table)(file, columns, flag)
+
+
 def _opened(file: Path) -> io.TextIOWrapper:
     try:
         raw = file.open("rb")
@@ -68,7 +74,7 @@ def _opened(file: Path) -> io.TextIOWrapper:
         raise Problem(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
-def _json(file: Path, names: tuple[str, ...]) -> Iterator[tuple | Broken]:
+def _json(file: Path, names: tuple[str, ...], flag: str) -> Iterator[tuple | Broken]:
     with _opened(file) as lines:
         for number, line in enumerate(_guarded(file, lines), 1):
             if not line.strip():
@@ -82,17 +88,17 @@ def _json(file: Path, names: tuple[str, ...]) -> Iterator[tuple | Broken]:
                 continue
             if missing and number == 1:
                 raise Problem(f"{file}:1: no {missing[0]} in the record, which has {', '.join(record)}: name the "
-                              "columns with --examples.columns and --examples.label")
+                              f"columns with {flag}")
             yield Broken(f"{file}:{number}", f"no {missing[0]}") if missing else tuple(record[name] for name in names)
 
 
-def _table(file: Path, names: tuple[str, ...]) -> Iterator[tuple | Broken]:
+def _table(file: Path, names: tuple[str, ...], flag: str) -> Iterator[tuple | Broken]:
     tabs = ".tsv" in file.suffixes
     with _opened(file) as lines:
         guarded = _guarded(file, lines)
         rows = (line.rstrip("\r\n").split("\t") for line in guarded) if tabs else csv.reader(guarded)
         header = next(rows, [])
-        _known(file, names, header)
+        _known(file, names, header, flag)
         places = [header.index(name) for name in names]
         for number, row in enumerate(rows, 1):
             if len(row) != len(header):
@@ -101,24 +107,23 @@ def _table(file: Path, names: tuple[str, ...]) -> Iterator[tuple | Broken]:
                 yield tuple(row[place] for place in places)
 
 
-def _parquet(file: Path, names: tuple[str, ...]) -> Iterator[tuple]:
+def _parquet(file: Path, names: tuple[str, ...], flag: str) -> Iterator[tuple]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as table:
-            _known(file, names, table.schema_arrow.names)
+            _known(file, names, table.schema_arrow.names, flag)
             for batch in table.iter_batches(8192, columns=list(dict.fromkeys(names))):
                 yield from zip(*(batch.column(name).to_pylist() for name in names), strict=True)
     except (OSError, pa.ArrowException) as error:
         raise Problem(f"{file}: damaged or no .parquet ({str(error).splitlines()[0]}): copy it again") from None
 
 
-def _known(file: Path, names: tuple[str, ...], there: list[str]) -> None:
+def _known(file: Path, names: tuple[str, ...], there: list[str], flag: str) -> None:
     for name in names:
         if name not in there:
-            raise Problem(f"{file}: no column {name!r}, only {', '.join(there)}: name others with --examples.columns "
-                          "and --examples.label")
+            raise Problem(f"{file}: no column {name!r}, only {', '.join(there)}: name others with {flag}")
 
 
 def _guarded(file: Path, lines: Iterator[str]) -> Iterator[str]:

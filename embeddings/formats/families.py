@@ -92,6 +92,8 @@ class Family:
     """Their class without it."""
     tied: str
     """Their second name for the word table, in the head that predicts words."""
+    special: tuple[str, ...] = ()
+    """Special tokens whose ids config.json takes from the tokenizer; others know the padding's by their positions."""
 
     def leaves(self, layers: int) -> Iterator[Leaf]:
         """All leaves that a model of the family can have."""
@@ -257,16 +259,16 @@ _GPT2 = (
 _READ_ROBERTA = functools.partial(_read_bert, first_position=2)
 FAMILIES = {
     "bert": Family(bert, "bert.", _read_bert, _write_bert, _BERT, "BertForMaskedLM", "BertModel",
-                   "cls.predictions.decoder.weight"),
+                   "cls.predictions.decoder.weight", ("pad_token_id",)),
     "roberta": Family(bert, "roberta.", _READ_ROBERTA, _write_bert, _ROBERTA, "RobertaForMaskedLM", "RobertaModel",
                       "lm_head.decoder.weight"),
     "xlm-roberta": Family(bert, "roberta.", _READ_ROBERTA, _write_bert, _ROBERTA, "XLMRobertaForMaskedLM",
                           "XLMRobertaModel", "lm_head.decoder.weight"),
     "distilbert": Family(bert, "distilbert.", _read_distilbert, _write_distilbert, _DISTILBERT,
-                         "DistilBertForMaskedLM", "DistilBertModel", "vocab_projector.weight"),
+                         "DistilBertForMaskedLM", "DistilBertModel", "vocab_projector.weight", ("pad_token_id",)),
     "mpnet": Family(bert, "mpnet.", functools.partial(_read_bert, first_position=2, mpnet=True), _write_bert, _MPNET,
                     "MPNetForMaskedLM", "MPNetModel", "lm_head.decoder.weight"),
     "gpt2": Family(gpt, "transformer.", _read_gpt, _write_gpt, _GPT2, "GPT2LMHeadModel", "GPT2Model",
-                   "lm_head.weight"),
+                   "lm_head.weight", ("bos_token_id", "eos_token_id")),
 }
 """By model_type of config.json."""

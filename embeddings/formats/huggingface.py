@@ -139,8 +139,13 @@ def _check(
         raise Problem(f"{folder}: the weights are not as {CONFIG} says: {'; '.join(wrong[:_SHOWN])}{rest}")
 
 
-def write(folder: Path, family: str, config: Config, params: Params) -> None:
-    """Writes config.json and model.safetensors, which transformers opens. All layers must have all their heads."""
+def write(
+    folder: Path, family: str, config: Config, params: Params, special: Mapping[str, int | None] | None = None
+) -> None:
+    """Writes config.json and model.safetensors, which transformers opens. All layers must have all their heads.
+
+    `special` are ids of special tokens by their names in config.json, where these are the tokenizer's to say.
+    """
     kind = FAMILIES[family]
     shapes = leaf_shapes(kind, config)
     flat = jax.tree_util.tree_leaves_with_path(params)
@@ -153,5 +158,6 @@ def write(folder: Path, family: str, config: Config, params: Params) -> None:
             outside = leaf.ours.startswith("predictions") or not heads
             written.setdefault(leaf.theirs if outside else kind.prefix + leaf.theirs, []).append(leaf.written(array))
     settings = {"model_type": family, "architectures": [kind.whole if heads else kind.bare], **kind.write(config)}
+    settings |= {name: special[name] for name in kind.special if special and name in special}
     tensors.write(folder, {name: np.concatenate(some, axis=-1) for name, some in written.items()})
     write_whole(folder / CONFIG, json.dumps(settings, indent=2) + "\n")

@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,8 @@ def _smaller(work: Work, gone: Sequence[Place], name: str, how: str) -> str:
     """Writes the model without some heads; says what it is worth, and how fast it is beside the whole one."""
     model, measure, texts = work.model, work.measure, work.measure.texts[:SPEED]
     less = removal.removed(model, removal.kept(model, gone))
+    if (work.output / name / folder.HEADS).is_file():  # of an earlier run
+        shutil.rmtree(work.output / name)
     folder.write(work.output / name, less)
     seconds = np.empty((ROUNDS + 1, 2))
     for n, which in np.ndindex(*seconds.shape):  # in turn; the first round compiles

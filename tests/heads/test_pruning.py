@@ -68,12 +68,11 @@ def test_a_smaller_model_is_saved_and_read(model, tmp_path):
     "", "{}", '{"kept": [[0]]}', '{"kept": [[0], [1], [7]]}', '{"kept": [[0], [1, 0], []]}',
 ])
 def test_a_damaged_list_of_heads_is_refused(model, tmp_path, text):
-    folder.write(tmp_path, model)
-    (tmp_path / "heads.json").write_text(text)
+    folder.write(tmp_path / "whole", model)
+    assert not (tmp_path / "whole/heads.json").exists()
+    (tmp_path / "whole/heads.json").write_text(text)
     with pytest.raises(Problem, match=r"heads\.json: no list of the heads that are left of each layer"):
-        folder.read(tmp_path)
-    folder.write(tmp_path, model)
-    assert not (tmp_path / "heads.json").exists()
+        folder.read(tmp_path / "whole")
 
 
 def test_heads_that_are_not_there_are_refused(model):
@@ -116,10 +115,10 @@ def test_transformers_opens_it_with_equal_outputs(model, tmp_path):
     import transformers
 
     less = removal.removed(model, UNEQUAL)
-    folder.write(tmp_path, less)
-    opened = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    folder.write(tmp_path / "less", less)
+    opened = transformers.AutoModel.from_pretrained(tmp_path / "less").eval()
     text = texts(1)[0]
     with torch.no_grad():
         states = opened(torch.tensor(model.read([text]).ids[None].astype(np.int64))).last_hidden_state[0].numpy()
     np.testing.assert_allclose(states, less.tokens(text).vectors, atol=1e-5)
-    assert json.loads((tmp_path / "config.json").read_text())["num_attention_heads"] == 4
+    assert json.loads((tmp_path / "less/config.json").read_text())["num_attention_heads"] == 4

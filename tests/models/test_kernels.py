@@ -49,7 +49,7 @@ def test_elsewhere_than_on_a_tpu_it_is_the_reference():
 SCRIPT = """
 import functools, os
 os.environ |= {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-256",
-               "TPU_WORKER_HOSTNAMES": "localhost"}
+               "TPU_WORKER_HOSTNAMES": "localhost", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 import jax, jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec as P

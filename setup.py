@@ -24,6 +24,7 @@ RETRIEVAL = [  # BM25 beside retrieval: for comparison only, so that nobody has 
     "PyStemmer>=2.2",  # its stemmer, without which BM25 is too weak an opponent
 ]
 MTEB = ["mteb>=2"]  # its benchmark on any model here (evaluation/mteb.py); brings torch
+PLOTS = ["matplotlib>=3.10"]  # heat maps as pictures
 TEST = [
     "pytest>=8.3",
     "pytest-xdist>=3.6",  # tests on all cores
@@ -68,5 +69,6 @@ setuptools.setup(
         "tensorboard": TENSORBOARD,
         "retrieval": RETRIEVAL,
         "mteb": MTEB,
+        "plots": PLOTS,
     },
 )

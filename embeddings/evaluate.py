@@ -31,8 +31,9 @@ class Flags:
     model: str
     """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
     task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
-                        "entities", "retrieval", "senteval", "perplexity"], ...] = ()
-    """What to measure; empty takes every task whose data is there and that the model can do, but senteval."""
+                        "entities", "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
+    """What to measure; empty takes every task whose data is there and that the model can do, but documentation and
+    senteval, which take minutes."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     method: tuple[Literal["3CosAdd", "3CosMul"], ...] = ("3CosAdd", "3CosMul")
@@ -116,8 +117,10 @@ def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, 
     name = Path(flags.model).name
     published = flags.published or (name if name in evaluations.sts.PUBLISHED else "")
     files = tuple(map(Path, flags.collection))
-    options = evaluations.Options(flags.vocabulary, flags.method, flags.pooling, files, flags.field, published,
-                                  Path(flags.text) if flags.text else None, flags.stride)
+    options = evaluations.Options(
+        flags.vocabulary, flags.method, flags.pooling, files, flags.field, command.cache(), published,
+        Path(flags.text) if flags.text else None, flags.stride,
+    )
     if flags.task:
         return evaluations.tasks(flags.task, data, options), {}
     left_out = {name: reason for name in evaluations.TASKS if (reason := evaluations.missing(name, data, options))}

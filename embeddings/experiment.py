@@ -12,7 +12,7 @@ from embeddings.fields import AboveZero, Amount, Count, Decay, Positive, Range, 
 from embeddings.flags import texts
 from embeddings.problems import UsageProblem
 
-ASIDE = frozenset({"run", "mesh", "processes", "checkpoint", "evaluate", "log"})
+ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "log"})
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
 DENSE = frozenset({"adaptive_softmax", "softmax"})
@@ -285,6 +285,11 @@ class Train:
     of sentences examples."""
     chunks: Positive = 1
     """Parts that a batch of a contextual model is gone through in, for less memory; the gradient is the whole's."""
+    best: str = ""
+    """Score, as metrics.jsonl names it (sts/STSBenchmark), whose highest value decides which parameters the run leaves;
+    empty leaves the last ones."""
+    patience: Count = 0
+    """Evaluations without a higher score after which training ends; 0 goes on to the last batch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,7 +337,7 @@ class Evaluate:
     every: Count = 0
     """Batches between evaluations; 0 evaluates at the end only."""
     tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
-                         "entities", "retrieval", "senteval"], ...] = ()
+                         "entities", "retrieval", "documentation", "senteval"], ...] = ()
     """What the vectors are measured by."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
@@ -364,6 +369,8 @@ class Experiment:
     """A known corpus by name, or a file, folder or glob of .txt .gz .xz .zst .jsonl .parquet files."""
     run: str = ""
     """Folder that this run is written to; a run that was cut off is resumed from it."""
+    export: str = ""
+    """Folder that a trained Transformer is also written to, as sentence-transformers opens it, with a model card."""
     start_from: str = ""
     """What training starts from, a path or a name: words in common with a file of vectors or a run's folder start from
     theirs; a contextual model goes on from its folder. Empty starts at random."""
@@ -435,6 +442,14 @@ class Experiment:
         if self.train.replicas > 1 and (not self.by_rows or self.processes.coordinator or self.mesh != Mesh()):
             raise UsageProblem(f"--train.replicas={self.train.replicas} is for losses that update rows, in one process "
                                "with no mesh: leave it out, or leave those out")
+        if self.train.best and not (self.evaluate.tasks and self.evaluate.every):
+            raise UsageProblem(f"--train.best={self.train.best}: nothing is measured on the way: name --evaluate.tasks "
+                               "and --evaluate.every")
+        if self.export and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
+            raise UsageProblem(f"--export={self.export} is for Transformers: leave it out (word vectors are written by "
+                               "python -m embeddings.export)")
+        if self.train.patience and not self.train.best:
+            raise UsageProblem("--train.patience: of which score? Name it with --train.best")
         if self.mesh.data == 0:
             raise UsageProblem("--mesh.data=0: a number of devices is needed, or -1 for all that are left")
         if self.processes.index >= self.processes.count:

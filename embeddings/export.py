@@ -1,4 +1,4 @@
-"""Writes vectors as a file that word2vec, GloVe, fastText, gensim and others open.
+"""Writes a model as others open it: word vectors for word2vec, GloVe, fastText, gensim; Transformers as a folder.
 
     python -m embeddings.export --model=runs/quick --output=quick.vec
     python -m embeddings.export --model=runs/subwords --output=subwords.bin --format=fasttext_binary
@@ -6,6 +6,11 @@
 word2vec and fasttext are the same text, with a line `V D` above; glove has no such line; a name that ends in .gz packs
 either. word2vec_binary and fasttext_binary hold the numbers as they are, the latter with counts, and with the rows of
 n-grams where the model has them.
+
+    python -m embeddings.export --model=runs/sentences --output=my-model
+
+sentence_transformers is a folder that sentence-transformers and transformers open, with a model card: what it was made
+from, with which flags, and its scores.
 """
 import dataclasses
 from pathlib import Path
@@ -14,7 +19,8 @@ from typing import Any, Literal
 from embeddings import command
 from embeddings.problems import Problem, UsageProblem
 
-BY_SUFFIX = {".vec": "fasttext", ".txt": "word2vec", ".bin": "word2vec_binary"}
+BY_SUFFIX = {".vec": "fasttext", ".txt": "word2vec", ".bin": "word2vec_binary",
+             "": "sentence_transformers"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +28,23 @@ class Flags:
     """What is written, and where to."""
 
     model: str
-    """A run's folder, or a file of vectors in any of these formats."""
+    """A run's folder, a file of vectors in any of these formats, or the folder or name of a contextual model."""
     output: str
-    """The file to write."""
-    format: Literal["", "word2vec", "word2vec_binary", "glove", "fasttext", "fasttext_binary"] = ""
-    """How; empty takes it from the name: .vec is fasttext, .txt word2vec, .bin word2vec_binary."""
+    """The file or folder to write."""
+    format: Literal["", "word2vec", "word2vec_binary", "glove", "fasttext", "fasttext_binary",
+                    "sentence_transformers"] = ""
+    """How; empty takes it from the name: .vec is fasttext, .txt word2vec, .bin word2vec_binary, a name without a point
+    sentence_transformers."""
     overwrite: bool = False
-    """Whether a file that is there is replaced."""
+    """Whether a file that is there is replaced; a folder never is."""
 
     def validate(self) -> None:
         """Raises UsageProblem for values that do not go together."""
         name = self.output.removesuffix(".gz")
         if not self.format and Path(name).suffix not in BY_SUFFIX:
-            raise UsageProblem(f"--output={self.output}: the name tells no format: end it in .vec, .txt or .bin, or "
-                               "say --format")
-        if name != self.output and self.written_as.endswith("binary"):
+            raise UsageProblem(f"--output={self.output}: the name tells no format: end it in .vec, .txt or .bin (a "
+                               "folder's has no point), or say --format")
+        if name != self.output and self.written_as not in ("word2vec", "glove", "fasttext"):
             raise UsageProblem(f"--output={self.output}: only text is packed: leave out .gz")
 
     @property
@@ -53,6 +61,10 @@ def main(flags: Flags, words: list[str]) -> None:
                       (", or add --overwrite" if output.is_file() else ""))
     if not output.parent.is_dir():
         raise Problem(f"--output={output}: no such folder: {output.parent}")
+    if flags.written_as == "sentence_transformers":
+        write_folder(flags.model, output)
+        print(f"{output}: a folder for sentence-transformers and transformers")
+        return
     from embeddings.formats import fasttext_binary, text, word2vec_binary
 
     vectors, model = read(Path(flags.model))
@@ -67,6 +79,19 @@ def main(flags: Flags, words: list[str]) -> None:
     print(f"{output}: {count:,} words, {width} dimensions, {flags.written_as}, {output.stat().st_size:,} bytes")
 
 
+def write_folder(model: str, output: Path) -> None:
+    """Writes the folder of a contextual model. Raises Problem for another one, and where the folder is there."""
+    from embeddings import encoder
+    from embeddings.contextual import card, folder
+    from embeddings.contextual.model import Contextual
+
+    loaded = encoder.load(model)
+    if not isinstance(loaded, Contextual):
+        raise Problem(f"--model={model}: {type(loaded).__name__} is no Transformer: word vectors are written to a "
+                      "file, as --output=vectors.vec")
+    folder.write(output, loaded, card.card(loaded, Path(model)))
+
+
 def read(path: Path) -> tuple[Any, Any]:
     """The vectors of a run's folder or a file (formats.vectors.Vectors), and what fastText's format holds beside them.
 
@@ -79,6 +104,9 @@ def read(path: Path) -> tuple[Any, Any]:
         from embeddings import encoder
         from embeddings.training import run_folder
 
+        if run_folder.read_experiment(path).contextual:
+            raise Problem(f"--model={path}: trained a contextual model, which has no file of vectors: write a folder, "
+                          "as --output=my-model")
         settings, *rest = run_folder.read_tables(path)
         held = encoder.encoded(settings, *rest)
         vectors = Vectors(held.words, held.vectors, held.counts, held.subwords, held.ngrams)

@@ -20,6 +20,7 @@ from embeddings.problems import UsageProblem
 from embeddings.screen import Screen, duration
 from embeddings.training import job as jobs
 from embeddings.training import loop, mesh, metrics, processes, run_folder
+from embeddings.training.best import Best
 from embeddings.training.checkpoint import Checkpoints
 
 
@@ -55,7 +56,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     preparing = place.clock() - started
     os.sched_setaffinity(0, place.batch_cores)
     job = prepared.job(devices)
-    with opened(settings, prepared) as folder, processes.stopping() as stop:
+    with contextlib.ExitStack() as files, opened(settings, prepared) as folder, processes.stopping() as stop:
         checkpoints = Checkpoints(Path(settings.run) / run_folder.CHECKPOINTS, settings.checkpoint.keep)
         first, state = resumed(checkpoints, job, screen)
         screen.note(opening(prepared, job, first))
@@ -72,13 +73,21 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task, prepared, job)) for task in tasks]
         same, speed = sinks(settings, first)
+        for sink in (*same, *filter(None, [speed])):
+            files.callback(sink.close)
         if speed and not first:
             speed.write(0, {"preparing": round(preparing, 3)})
-        runner = loop.Loop(job, checkpoints, same, speed, evaluators, around, settings.log.metrics)
+        best = kept(settings)
+        runner = loop.Loop(job, checkpoints, same, speed, evaluators, around, settings.log.metrics, best)
+        state = job.start(settings.seed) if state is None else state
+        runner.begin(state, first)
         if folder:
             folder.began()
-        state = runner.run(job.start(settings.seed) if state is None else state, first)
+        state = runner.run(state, first)
         screen.end()
+        if best:
+            state = {**state, "params": best.params(job.like()["params"])}
+            screen.note(f"{best.metric} is highest, {best.score:.4f}, at batch {best.step:,} of {job.steps:,}")
         runner.close()
     seconds = place.clock() - started
     return Trained(prepared.model(job.host_tables(state)), tasks, runner.words, seconds)
@@ -86,7 +95,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
 
 def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     """What the run is measured by. Raises UsageProblem for what cannot be measured on what is trained."""
-    options = evaluations.Options(vocabulary=settings.evaluate.vocabulary)
+    options = evaluations.Options(vocabulary=settings.evaluate.vocabulary, cache=place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
         if settings.contextual and task.needs == "words":
@@ -108,9 +117,15 @@ def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[in
     return first, state
 
 
+def kept(settings: Experiment) -> Best | None:
+    """What keeps the best parameters, where they are asked for."""
+    train, folder = settings.train, Path(settings.run) / run_folder.BEST
+    return Best(folder, train.best, settings.evaluate.every, train.patience) if train.best else None
+
+
 def measure(task: evaluations.Task, prepared: Prepared, job: jobs.Job) -> Callable[[Any], dict[str, float]]:
-    """A task's scores as a function of a training state."""
-    return lambda state: task.scores(prepared.model(job.host_tables(state)))
+    """A task's scores as a function of a training state; those of process 0 on every process."""
+    return lambda state: processes.agreed(task.scores(prepared.model(job.host_tables(state))))
 
 
 @contextlib.contextmanager

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from embeddings import command
 from embeddings.experiment import Experiment
-from embeddings.problems import UsageProblem
+from embeddings.problems import Problem, UsageProblem
 
 
 def main(settings: Experiment, words: list[str]) -> None:
     """Runs the experiment: corpus, devices, loop, evaluation, in this order."""
     if not settings.run:
         raise UsageProblem("--run=FOLDER is missing: name the folder that this run is written to")
+    if settings.export and Path(settings.export).exists():
+        raise Problem(f"--export={settings.export}: is there already: choose another name")
     cores = sorted(os.sched_getaffinity(0))
     if runs_rows_on_one_cpu_device(settings):
         # A row step is a chain of small operations: one thread runs it faster than two that wait for each other.
@@ -31,6 +33,7 @@ def main(settings: Experiment, words: list[str]) -> None:
     cache = command.cache()
     from embeddings import levels, session  # late, as they import JAX, which reads XLA_FLAGS
     from embeddings.screen import Screen
+    from embeddings.training import processes
 
     data = os.environ.get("EMBEDDINGS_DATA")
     place = levels.Place(
@@ -46,6 +49,11 @@ def main(settings: Experiment, words: list[str]) -> None:
     finally:
         screen.end()
     session.closing(settings, trained)
+    if settings.export and processes.first():
+        from embeddings import export
+
+        export.write_folder(settings.run, Path(settings.export))
+        print(f"{settings.export}: the model for sentence-transformers and transformers")
 
 
 def runs_rows_on_one_cpu_device(settings: Experiment) -> bool:

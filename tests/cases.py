@@ -50,12 +50,34 @@ CASES = {
     "GPT-2, next words, adafactor": [
         "--architecture=gpt", "--gpt.remat=true", "--optimizer.name=adafactor", "--optimizer.learning_rate=0.002",
     ],
+    "Sentence-BERT, in-batch, adamw": [
+        "--architecture=sentence_bert", "--sentence_bert.learned_temperature=true", "--sentence_bert.symmetric=true",
+        "--sentence_bert.matryoshka=8,32", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
+    "Sentence-BERT, SimCSE, adamw": [
+        "--architecture=sentence_bert", "--sentence_bert.loss=simcse", "--examples.columns=text1",
+        "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
+    "Sentence-BERT, softmax, adam": [
+        "--architecture=sentence_bert", "--sentence_bert.loss=softmax", "--examples.label=class",
+        "--optimizer.name=adam", "--optimizer.learning_rate=0.002",
+    ],
+    "USE, Transformer, in-batch, adamw": [
+        "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.dense=24", "--optimizer.name=adamw",
+        "--optimizer.learning_rate=0.002",
+    ],
+    "USE, averaging, in-batch, adamw": [
+        "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.encoder=averaging",
+        "--universal_sentence_encoder.dense=24", "--universal_sentence_encoder.buckets=500", "--optimizer.name=adamw",
+        "--optimizer.learning_rate=0.002",
+    ],
 }
 
 SLOW = {
     "skip-gram, nce, sgd", "skip-gram, softmax, lamb", "skip-gram, adaptive softmax, adam",
     "CBOW, hierarchical softmax, adagrad", "CBOW, softmax, adam", "fastText, skip-gram, nce, sgd",
-    "fastText, CBOW, sgd", "BERT, masked words, lamb", "GPT-2, next words, adafactor",
+    "fastText, CBOW, sgd", "BERT, masked words, lamb", "GPT-2, next words, adafactor", "Sentence-BERT, SimCSE, adamw",
+    "Sentence-BERT, softmax, adam", "USE, Transformer, in-batch, adamw", "USE, averaging, in-batch, adamw",
 }
 """Those that go much the way of others: not for the plain command."""
 
@@ -81,7 +103,12 @@ def architecture(case: str) -> str:
 
 def contextual(case: str) -> bool:
     """Whether a case's model reads running text."""
-    return architecture(case) in ("bert", "gpt")
+    return of_sentences(case) or architecture(case) in ("bert", "gpt")
+
+
+def of_sentences(case: str) -> bool:
+    """Whether a case is trained on examples of texts."""
+    return architecture(case) in ("sentence_bert", "universal_sentence_encoder")
 
 
 def fits(part: str, name: str) -> bool:

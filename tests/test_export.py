@@ -72,6 +72,7 @@ def test_a_run_is_exported_with_its_settings(tmp_path):
 @pytest.mark.parametrize(("name", "form", "written"), [
     ("a.vec", "", "fasttext"), ("a.txt", "", "word2vec"), ("a.bin", "", "word2vec_binary"),
     ("a.vec.gz", "", "fasttext"), ("a", "glove", "glove"), ("a.txt.gz", "glove", "glove"),
+    ("a", "", "sentence_transformers"),
 ])
 def test_the_format_of_a_name(name, form, written):
     asked = Flags("model", name, form)
@@ -80,7 +81,7 @@ def test_the_format_of_a_name(name, form, written):
 
 
 @pytest.mark.parametrize(("name", "form", "says"), [
-    ("a.dat", "", "the name tells no format"), ("a", "", "the name tells no format"), ("a.gz", "", "no format"),
+    ("a.dat", "", "the name tells no format"), ("a.gz", "", "only text is packed"),
     ("a.bin.gz", "", "only text is packed"), ("a.gz", "fasttext_binary", "only text is packed"),
 ])
 def test_names_that_tell_no_format(name, form, says):

@@ -18,7 +18,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from cases import CASES, SLOW, contextual, dense, sized
+from cases import CASES, SLOW, contextual, dense, of_sentences, sized
 
 from embeddings import flags
 from embeddings.corpus import documents, shards
@@ -49,11 +49,18 @@ def text(tmp_path_factory):
     lines = np.split(np.array(words), np.sort(draw.choice(12000, 700, replace=False)))
     path = tmp_path_factory.mktemp("text") / "zipf.txt"
     path.write_text("\n".join(" ".join(line) for line in lines))
+    pairs = [line[:24] for line in lines if len(line) > 3]
+    path.with_suffix(".jsonl").write_text("\n".join(
+        json.dumps({"text1": " ".join(pair[::2]), "text2": " ".join(pair[1::2]), "class": "no" if n % 3 else "yes"})
+        for n, pair in enumerate(pairs)
+    ))
     return path
 
 
 def command(text, run, case, *flags):
     small = [*SMALL, *sized(case, **SIZES)]
+    if of_sentences(case):
+        small += [f"--examples.sets={text.with_suffix('.jsonl')}", "--train.batch=45"]
     return [sys.executable, "-m", "embeddings.train", f"--corpus={text}", f"--run={run}", *small, *flags]
 
 
@@ -151,8 +158,9 @@ def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
 
 @pytest.mark.parametrize("case", [case for case in ROWS if contextual(getattr(case, "values", (case,))[0])])
 def test_in_chunks_the_gradient_is_the_batchs(case, text, one_device, tmp_path, matrix):
-    run = trained(text, tmp_path / "run", case, "--train.chunks=4", "--train.batch=1408")
-    whole = trained(text, tmp_path / "whole", case, "--train.batch=1408")  # as many rows as four chunks hold
+    batch = "--train.batch=48" if of_sentences(case) else "--train.batch=1408"  # as many rows as four chunks hold
+    run = trained(text, tmp_path / "run", case, "--train.chunks=4", batch)
+    whole = trained(text, tmp_path / "whole", case, batch)
     found = deviation(state(whole), state(run))
     matrix(case, "in 4 chunks", found)
     assert found < TOLERANCE

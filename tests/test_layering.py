@@ -23,12 +23,13 @@ ROAD = [
     ("contextual",),
     ("encoder",),
     ("evaluation",),
+    ("heads",),
     ("provenance",),
     ("levels",),
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "encode", "evaluate", "neighbours", "export", "plan"),
+    ("train", "encode", "evaluate", "mine", "ablate", "neighbours", "export", "plan"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

@@ -59,7 +59,7 @@ def test_what_is_wrong_is_said_in_one_line(model, words, code, complaint):
 def test_an_unknown_model_is_said_in_one_line(tmp_path):
     done = run(f"--model={tmp_path / 'absent'}", "king")
     assert done.returncode == 1
-    assert done.stderr == f"neighbours: {tmp_path / 'absent'}: no such run folder or file of vectors\n"
+    assert done.stderr == f"neighbours: {tmp_path / 'absent'}: no such run folder, model folder or file of vectors\n"
 
 
 @pytest.mark.parametrize("words, queries", [

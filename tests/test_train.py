@@ -96,6 +96,32 @@ def test_the_same_command_ends_with_the_same_bytes(run, folder):
     assert (run[0] / run_folder.METRICS).read_bytes() == (folder / "again" / run_folder.METRICS).read_bytes()
 
 
+def test_the_best_parameters_are_left_and_training_ends_when_none_better_come(folder):
+    path, metric = folder / "best", "pairs/MRPC AP mean"
+    flags = [f"--run={path}", "--evaluate.tasks=pairs", "--evaluate.every=10", f"--train.best={metric}",
+             "--train.patience=2"]
+    done = train(folder, *flags)
+    found = {row["step"]: row[metric] for row in map(json.loads, (path / run_folder.METRICS).read_text().splitlines())
+             if metric in row}
+    best = max(found, key=lambda step: (found[step], -step))
+    assert [*found] == list(range(0, best + 21, 10)) and best + 20 < 100
+    assert f"{metric} is highest, {found[best]:.4f}, at batch {best} of 100" in done.stderr
+    step, params = run_folder.read_params(path)
+    assert step == best
+    np.testing.assert_array_equal(embeddings.load(path).vectors, params["input"])
+    before = (path / run_folder.METRICS).read_bytes()
+    again = train(folder, *flags)
+    assert (path / run_folder.METRICS).read_bytes() == before and "0 words in" in again.stdout
+
+
+def test_a_score_that_nothing_gives_is_refused_before_the_first_step(folder):
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        train(folder, f"--run={folder / 'none'}", "--evaluate.tasks=pairs", "--evaluate.every=10", "--train.best=pairs")
+    assert failed.value.returncode == 2
+    assert failed.value.stderr.splitlines()[-1].startswith("train: --train.best=pairs: nothing is measured under this")
+    assert not (folder / "none").exists()
+
+
 def test_a_run_may_start_from_another(run, folder):
     train(folder, f"--run={folder / 'next'}", f"--start_from={run[0]}", "--train.epochs=1",
           "--optimizer.learning_rate=1e-9")

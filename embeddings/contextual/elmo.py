@@ -19,11 +19,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from embeddings.contextual.pooling import POOLINGS, Pooling, pooled
 from embeddings.contextual.sentences import Sentence, calls, offsets, pieces, power
 from embeddings.contextual.texts import check
 from embeddings.formats import elmo as files
 from embeddings.models import character_cnn, elmo
+from embeddings.models.pooling import POOLINGS, Pooling, pooled
 from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.characters import BEGIN, END, Characters
 from embeddings.tokenizers.words import Words
@@ -98,7 +98,7 @@ class Elmo:
         Args:
             texts: of any length; one of more than sentences.LONGEST words is the mean of its parts by their words.
             layer: whose vectors are pooled; None for the mixture.
-            pooling: how words become a text, see pooling.py.
+            pooling: how words become a text, see models/pooling.py.
             normalize: whether vectors are scaled to length 1.
             truncate_dim: how many of a vector's first numbers are kept, before it is scaled.
 

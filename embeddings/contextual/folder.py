@@ -1,6 +1,7 @@
 """Contextual models from folders, and into them, as transformers and sentence-transformers keep them."""
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,10 +43,10 @@ def read(
 
 def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) -> Contextual:
     """What a run over running text trained. Raises Problem where the folder has no checkpoint yet or is damaged."""
-    from embeddings.training import checkpoint, run_folder
+    from embeddings.training import run_folder
     from embeddings.training.architectures import sequences
 
-    _, params = checkpoint.read_params(folder / run_folder.CHECKPOINTS)
+    _, params = run_folder.read_params(folder)
     if (folder / SENTENCE).is_file():
         return _read_sentence_run(folder, params["model"], dtype)
     family, config = sequences.load(folder)
@@ -109,13 +110,29 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
     return Contextual(sentence_bert.module(config), family, config, params, tokenizer, Pipeline(), devices)
 
 
-def write(folder: Path, model: Contextual) -> None:
-    """Writes a folder that transformers and sentence-transformers open, with the same vectors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces = model.tokenizer
-    special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
-    huggingface.write(folder, model.family, model.config, model.params, special)
-    pieces.save(folder)
-    sentence_transformers.write(
-        folder, dataclasses.replace(model.pipeline, longest=model.longest), model.config.stack.width
-    )
+def write(folder: Path, model: Contextual, card: str = "") -> None:
+    """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
+
+    `card` is what its README.md says. Raises Problem where the folder is there, and for a model that is no Transformer.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Problem(f"{folder}: is there already: choose another name")
+    if isinstance(model.config, averaging.Config):
+        raise Problem("this model is no Transformer but a mean of words, which no other library opens: its run's "
+                      "folder is what there is of it")
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        pieces = model.tokenizer
+        special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
+        huggingface.write(part, model.family, model.config, model.params, special)
+        pieces.save(part)
+        pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
+        sentence_transformers.write(part, pipeline, model.config.stack.width)
+        if card:
+            write_whole(part / "README.md", card)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

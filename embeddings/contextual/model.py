@@ -138,7 +138,7 @@ class Contextual:
         """
         texts = [texts] if isinstance(texts, str) else texts
         reading.check(texts)
-        program = self._program(layer, pooling, normalize)
+        program = self.program(layer, pooling, normalize)
         before, screen = self._prompt(prompt_name, prompt), Screen(sys.stderr) if show_progress_bar else None
         parts, cut = [], 0
         for at in range(0, len(texts), TEXTS_AT_ONCE):
@@ -171,7 +171,7 @@ class Contextual:
             states = [np.asarray(self._output(ids, types, {STATES}, head_mask).states)[:, 0, : len(ids)]
                       for ids, types in _split(read)]
         else:
-            program = self._program(layer, (), None)
+            program = self.program(layer, (), None)
             states = program.states(self.placed, read, self.packer(), head_mask)
         names = self.tokenizer.tokens
         found = [
@@ -213,15 +213,23 @@ class Contextual:
         return [[(names[i], float(x)) for i, x in zip(row, values, strict=True)]
                 for row, values in zip(np.asarray(which), np.asarray(best), strict=True)]
 
+    def read(self, texts: Sequence[str]) -> reading.Reading:
+        """What the model reads of texts, the default prompt before them, cut where they are too long."""
+        return reading.read(self.tokenizer, texts, self.longest, self.pipeline, self._prompt(None, None))
+
     def packer(self, batch_size: int | None = None) -> Packer:
         """How texts become calls."""
         devices = self.mesh.size
         tokens = TOKENS.get(self.mesh.devices.flat[0].platform, 16384) if batch_size is None else 64 * batch_size
         return Packer.of(self.longest, tokens * devices, devices)
 
-    def _program(
-        self, layer: int | None, pooling: Pooling | Sequence[Pooling] | None, normalize: bool | None
+    def program(
+        self,
+        layer: int | None = None,
+        pooling: Pooling | Sequence[Pooling] | None = None,
+        normalize: bool | None = None,
     ) -> Program:
+        """What `encode` sends tokens through; for its arguments see there."""
         L = self.config.stack.layers
         if layer is not None and not -L - 1 <= layer <= L:
             raise UsageProblem(f"layer {layer}: there are 0 (what goes into the first) to {L}")

@@ -53,7 +53,7 @@ class Packer:
 
     def _alone(self, lengths: Int64[np.ndarray, "n"]) -> int:
         """T of the only row: as short as its texts allow, since nothing else fills it up."""
-        return min(T for T in (*ALONE, *self.tiers) if T >= lengths.sum() and slots(T) >= len(lengths))
+        return min(T for T in (*ALONE, *self.tiers) if lengths.sum() <= T and slots(T) >= len(lengths))
 
     def calls(
         self,

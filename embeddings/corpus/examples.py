@@ -166,6 +166,9 @@ class _Writer:
             for number, label in enumerate(labels, 1):
                 if not _is_number(label):
                     raise Problem(f"{self.name}: example {number}: the score {label!r} is no number: correct it")
+                if not -1 <= float(label) <= 1:
+                    raise Problem(f"{self.name}: example {number}: the score {label} is not from -1 to 1, as cosines "
+                                  "are: scale all of them")
             return np.array([float(label) for label in labels])
         self.classes = self.classes or tuple(sorted({str(label) for label in labels}))
         known = {name: number for number, name in enumerate(self.classes)}

@@ -10,6 +10,7 @@
         classification  logistic regression on few samples a label, as MTEB has it
         clustering      v-measure of k-means
         retrieval       documents ranked for a query, beside BM25
+        documentation   texts of Python's documentation ranked for their summaries, beside BM25 and word vectors
         senteval        logistic regression by SentEval's protocol; takes minutes
     a vector of every word of a sentence
         entities        named entities by a probe
@@ -27,6 +28,7 @@ from embeddings.evaluation import (
     analogies,
     classification,
     clustering,
+    documentation,
     entities,
     judged,
     labelled,
@@ -72,6 +74,8 @@ class Options:
     """Files of (query, document) pairs that retrieval is measured on too."""
     fields: tuple[str, str] = ("query", "document")
     """Their names in these files."""
+    cache: Path = Path("cache")
+    """Folder for what is collected once."""
     published: str = ""
     """Model of sts.PUBLISHED whose scores stand beside; empty takes none."""
     text: Path | None = None
@@ -177,6 +181,12 @@ def _retrieval(name: str, data: Path | None, options: Options) -> Task:
                      lambda: (retrieval.evaluate_bm25(collections),))
 
 
+def _documentation(name: str, _: Path | None, options: Options) -> Task:
+    one = documentation.collection(options.cache)
+    return _of_texts(name, options, lambda encode, how: retrieval.evaluate(encode, [one], how), retrieval.table,
+                     lambda: documentation.baselines(options.cache))
+
+
 def _entities(name: str, data: Path, options: Options) -> Task:
     train, _, test = entities.read(data)
 
@@ -230,12 +240,13 @@ KINDS = {
         lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _entities),
     "retrieval": Kind(
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
+    "documentation": Kind(lambda _: None, _documentation),
     "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
     "perplexity": Kind(lambda _: None, _perplexity),
 }
 TASKS = tuple(KINDS)
-WITHOUT_DATA = ("python_docs", "perplexity")
-SLOW = ("senteval",)
+WITHOUT_DATA = ("python_docs", "documentation", "perplexity")
+SLOW = ("documentation", "senteval")
 """Tasks that need no folder of data sets; and that take minutes: they are run where they are named."""
 
 

@@ -12,11 +12,10 @@ Shapes: N examples, C texts of an example, B rows, T positions, S texts of a row
 """
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, Int32, Int64
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Int64
 
 from embeddings.inputs.cooccurrences import permuted
 from embeddings.inputs.packing import pack, slots
@@ -171,7 +170,7 @@ def equal(ids: Int32[np.ndarray, "tokens"], starts: Int64[np.ndarray, "texts_and
     return np.array([seen.setdefault(content[a:b], n) for n, (a, b) in enumerate(spans)], np.int64)
 
 
-def repeated(texts: Int64[np.ndarray, "N C"]) -> Sequence[bool]:
+def repeated(texts: Int64[np.ndarray, "N C"]) -> Bool[np.ndarray, "N"]:
     """Which examples have a text that stands in an example before it."""
     owner = np.arange(len(texts))[:, None]
     first = np.full(texts.max(initial=0) + 1, len(texts))

@@ -199,6 +199,9 @@ def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[example
     if number < settings.train.batch:
         raise Problem(f"{', '.join(map(str, source))}: {number:,} examples, fewer than "
                       f"--train.batch={settings.train.batch} holds: lower it")
+    if settings.model.loss == "contrastive" and len(sets[0].classes) != 2:
+        raise Problem(f"{source[0]}: classes {', '.join(sets[0].classes)}: the contrastive loss takes two, the second "
+                      "for pairs that belong together")
     for one, some in zip(source, sets, strict=True):
         if (some.columns, some.classes) != (sets[0].columns, sets[0].classes):
             raise Problem(f"{one}: {some.columns} texts and classes {', '.join(some.classes) or '-'} where {source[0]} "

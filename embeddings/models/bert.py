@@ -103,7 +103,7 @@ def apply(
     config: Config,
     batch: Tokens,
     *,
-    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L *B_T _"] | tuple[Float[Array, "*B_T _"], ...] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),

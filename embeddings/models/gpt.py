@@ -73,20 +73,27 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     return {**tables, "transformer": stack}
 
 
+def embed(
+    params: Params, config: Config, batch: Tokens, keys: Keys | None = None
+) -> Float[Array, "B T D"]:
+    """x: what goes into the first layer."""
+    x = params["words"][batch.ids] + params["positions"][batch.positions]
+    return dropped(x, config.stack.dropout, keys)
+
+
 def apply(
     params: Params,
     config: Config,
     batch: Tokens,
     *,
-    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L *B_T _"] | tuple[Float[Array, "*B_T _"], ...] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """h: contextual vectors of all tokens; see transformer.apply for the arguments."""
     keys = None if key is None else row_keys(key, len(batch.ids))
-    x = params["words"][batch.ids] + params["positions"][batch.positions]
-    x = dropped(x, config.stack.dropout, fold(keys, _EMBEDDING))
+    x = embed(params, config, batch, fold(keys, _EMBEDDING))
     return transformer.apply(
         params["transformer"], config.stack, x, batch.segments,
         head_mask=head_mask, frozen=frozen, key=fold(keys, _LAYERS), outputs=outputs,

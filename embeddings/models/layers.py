@@ -125,10 +125,10 @@ class Attention(nn.Module):
         )
 
     def merge(
-        self, z: Float[Array, "B T H K"], head_mask: Float[Array, "H"] | None = None
+        self, z: Float[Array, "B T H K"], head_mask: Float[Array, "*B_T H"] | None = None
     ) -> Float[Array, "B T D"]:
-        """The sum over heads, each times its mask."""
-        return self.output(z if head_mask is None else z * head_mask[:, None].astype(z.dtype))
+        """The sum over heads, each times its mask, which may differ from position to position."""
+        return self.output(z if head_mask is None else z * head_mask[..., None].astype(z.dtype))
 
 
 class FeedForward(nn.Module):

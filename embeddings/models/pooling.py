@@ -13,7 +13,7 @@ Names are sentence-transformers'. Rows may hold several texts: each gets its own
 
 Shapes: B rows, T positions, S texts of a row, D width.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import jax
@@ -78,7 +78,7 @@ def unit(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
 
 
 def after_pooling(
-    vectors: Float[Array, "B S D"], steps: tuple[tuple[str, int], ...], params: tuple
+    vectors: Float[Array, "B S D"], steps: tuple[tuple[str, int], ...], params: Sequence
 ) -> Float[Array, "B S E"]:
     """Linear maps and scaling to length 1, in the order of `steps`."""
     for step, number in steps:

@@ -132,12 +132,22 @@ class Block(nn.Module):
         self,
         x: Float[Array, "B T D"],
         z: Float[Array, "B T H K"],
-        head_mask: Float[Array, "H"] | None = None,
+        head_mask: Float[Array, "*B_T H"] | None = None,
         memory: tuple[Array, Array, Array] | None = None,
         keys: Keys | None = None,
     ) -> Float[Array, "B T D"]:
         """The layer's output, from its input and its heads; `memory` is (states, their segments, segments of x)."""
-        x = self._added(x, self.attention.merge(z, head_mask), self.attention_norm, fold(keys, _ATTENTION))
+        return self.rest(x, self.attention.merge(z, head_mask), memory, keys)
+
+    def rest(
+        self,
+        x: Float[Array, "B T D"],
+        merged: Float[Array, "B T D"],
+        memory: tuple[Array, Array, Array] | None = None,
+        keys: Keys | None = None,
+    ) -> Float[Array, "B T D"]:
+        """The layer's output, from its input and the sum of its heads."""
+        x = self._added(x, merged, self.attention_norm, fold(keys, _ATTENTION))
         if memory is not None:
             states, seen, segments = memory
             q = self.cross_norm(x) if self.config.norm == "pre" else x
@@ -156,7 +166,7 @@ class Block(nn.Module):
         x: Float[Array, "B T D"],
         segments: Int[Array, "B T"],
         bias: Float[Array, "H T T"] | None = None,
-        head_mask: Float[Array, "H"] | None = None,
+        head_mask: Float[Array, "*B_T H"] | None = None,
         memory: tuple[Array, Array, Array] | None = None,
         keys: Keys | None = None,
         weights: bool = False,
@@ -207,7 +217,7 @@ def apply(
     segments: Int[Array, "B T"],
     *,
     bias: Float[Array, "H T T"] | None = None,
-    head_mask: Float[Array, "L _"] | tuple[Float[Array, "_"], ...] | None = None,
+    head_mask: Float[Array, "L *B_T _"] | tuple[Float[Array, "*B_T _"], ...] | None = None,
     memory: tuple[Float[Array, "B S D"], Int[Array, "B S"]] | None = None,
     frozen: int = 0,
     key: PRNGKeyArray | Keys | None = None,
@@ -221,7 +231,8 @@ def apply(
         x: what goes into the first layer.
         segments: which text of its row a position belongs to; positions see those with an equal number.
         bias: what is added to the scores of every layer (relative positions), for all heads before pruning.
-        head_mask: of each layer's heads; a tuple where layers have unequal numbers of them.
+        head_mask: of each layer's heads, for all positions or for each, `[L, H]` or `[L, B, T, H]`; a tuple where
+            layers have unequal numbers of them.
         memory: states of an encoder and their segments, for a decoder that looks at them.
         frozen: no gradient flows into this many layers from below, nor further down.
         key: of dropout, or one for each row; None drops nothing.

@@ -156,10 +156,11 @@ class InBatch:
         texts = Texts(number[:, 0], jnp.moveaxis(number[:, 1:], 1, 0).reshape(-1))
         rows, columns = log_sums(a, b, texts, self.sharding)
         right = jnp.sum(a * b[:N], axis=-1)
+        # An example that is left out has no sum.
+        rows, columns = (jnp.where(labels.weight > 0, sums[:N], right) for sums in (rows, columns))
         each = rows - right
         if self.symmetric:
-            each = 0.5 * (each + columns[:N] - right)
-        each = jnp.where(labels.weight > 0, each, 0.0)
+            each = 0.5 * (each + columns - right)
         return weighted(each, labels, probability=jnp.exp(right - rows))
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from embeddings.problems import Preempted, Problem
+from embeddings.training.best import Best
 from embeddings.training.checkpoint import Checkpoints
 from embeddings.training.job import Job
 from embeddings.training.metrics import Sink
@@ -102,15 +103,25 @@ class Loop:
         evaluators: Iterable[Evaluator],
         around: Surroundings,
         metrics_every: int = 10,
+        best: Best | None = None,
     ) -> None:
-        """`metrics` take what is the same on every machine, `speed` what is not; both only on process 0."""
+        """`metrics` take what is the same on every machine, `speed` what is not; both only on process 0.
+
+        `best` goes by what evaluators find.
+        """
+        self.best = best
         self.job, self.checkpoints, self.around = job, checkpoints, around
         self.metrics, self.speed, self.evaluators = list(metrics), speed, list(evaluators)
         self.metrics_every = metrics_every
         self.words = 0
 
+    def begin(self, state: Any, first: int) -> None:
+        """Evaluates a state that no step was made from, where the best is kept: it may be that."""
+        if self.best and not first:
+            self._evaluate(0, state)
+
     def run(self, state: Any, first: int) -> Any:
-        """Trains from step `first` to the job's last; returns the last state, saved.
+        """Trains from step `first` to the job's last, or until it is enough; returns the last state, saved.
 
         Raises Preempted after a stop, saved; Problem when a loss or parameter is not finite, with the state before
         it saved.
@@ -118,6 +129,8 @@ class Loop:
         around, steps = self.around, self.job.steps
         self._first, self._saved, self._told, self._start = first, first or None, -math.inf, around.clock()
         self.words = 0
+        if self.best and self.best.enough(first):
+            return state
         sent: collections.deque = collections.deque()
         for n, batch in prefetch(self.job.place, first, steps):
             state, sums = self.job.step(state, batch.arrays)
@@ -131,20 +144,23 @@ class Loop:
             if look:
                 self._check(state["params"], step)
                 self._evaluate(step, state)
-            if save:
+            enough = self.best is not None and self.best.enough(step)
+            if save or enough:
                 self.checkpoints.save(step, state)
                 self._saved = step
             if stop and step < steps:
                 self.checkpoints.wait()
                 raise Preempted(f"stopped at step {step} of {steps}, saved: the same command goes on from there")
+            if enough:
+                break
         self.checkpoints.wait()
         return state
 
     def close(self) -> None:
-        """Puts all that was written on disk."""
-        for sink in [*self.metrics, *filter(None, [self.speed])]:
-            sink.close()
+        """Puts all that was saved on disk."""
         self.checkpoints.close()
+        if self.best:
+            self.best.close()
 
     def _take(self, step: int, words: int, sums: dict) -> None:
         """Waits for one step's numbers and passes them on."""
@@ -176,8 +192,12 @@ class Loop:
             raise self._broken(f"a parameter is not finite at step {step}")
 
     def _evaluate(self, step: int, state: Any) -> None:
+        found: dict[str, float] = {}
         for evaluator in self.evaluators:
             if step == self.job.steps or (evaluator.every and step % evaluator.every == 0):
                 scores = {f"{evaluator.name}/{key}": value for key, value in evaluator.run(state).items()}
+                found |= scores
                 for sink in self.metrics:
                     sink.write(step, scores)
+        if self.best and found:
+            self.best.see(step, found, state["params"])

@@ -25,9 +25,10 @@ class Lines:
     """A .jsonl file that starts again behind `step`."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Keeps the whole lines up to `step` of a file that exists, drops the rest."""
+        """Keeps the whole lines up to `step` of a file that exists, none at step 0, and drops the rest."""
         if path.is_file():
-            kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) <= step]
+            lines = path.read_text().splitlines(keepends=True) if step else []
+            kept = [line for line in lines if _step(line) <= step]
             write_whole(path, "".join(kept))
         self._path, self._handle = path, path.open("a")
 

@@ -57,7 +57,8 @@ def build(config: experiment.Optimizer, rate: Schedule) -> optax.GradientTransfo
 
 def _decays(params: Any) -> Any:
     """Which leaves weight decay is for."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: _name(path[-1]) not in ("bias", "scale"), params)
+    fixed = ("bias", "scale")
+    return jax.tree_util.tree_map_with_path(lambda path, _: not path or _name(path[-1]) not in fixed, params)
 
 
 def by_layer(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -66,10 +67,15 @@ def by_layer(transformation: optax.GradientTransformation) -> optax.GradientTran
     def labels(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(lambda path, _: "stacked" if stacked(path) else "single", params)
 
+    def init(params: Any) -> Any:
+        return jax.vmap(transformation.init)(params) if jax.tree.leaves(params) else optax.EmptyState()
+
     def update(gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        if not jax.tree.leaves(gradient):
+            return gradient, state
         return jax.vmap(transformation.update)(gradient, state, params)
 
-    each = optax.GradientTransformation(jax.vmap(transformation.init), update)
+    each = optax.GradientTransformation(init, update)
     return optax.partition({"stacked": each, "single": transformation}, labels)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
@@ -74,6 +75,14 @@ def by_first_then_others(name: str, make: Callable[[], Any]) -> Any:
     if failure:
         raise failure
     return made
+
+
+def agreed(scores: dict[str, float]) -> dict[str, float]:
+    """The numbers of process 0, under the names that all processes have."""
+    if jax.process_count() == 1:
+        return scores
+    values = multihost_utils.broadcast_one_to_all(np.array(list(scores.values()), np.float32))
+    return dict(zip(scores, map(float, values), strict=True))
 
 
 def first() -> bool:

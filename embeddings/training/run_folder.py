@@ -4,6 +4,7 @@
     vocabulary.tsv      the words and their counts; of contextual models model.json and tokenizer/ instead
     provenance.json     versions, commit, devices and the corpus's digest
     checkpoints/STEP    parameters and optimizer
+    best/STEP           the parameters of the highest score, where --train.best names one
     metrics.jsonl       the same bytes for the same run, killed and resumed or not
     speed.jsonl         what depends on the machine: seconds, words a second
 """
@@ -33,7 +34,7 @@ FLAGS, VOCABULARY, PROVENANCE, METRICS, SPEED = (
     "metrics.jsonl",
     "speed.jsonl",
 )
-CHECKPOINTS, LOCK = "checkpoints", ".lock"
+CHECKPOINTS, BEST, LOCK = "checkpoints", "best", ".lock"
 
 
 def read_experiment(folder: Path) -> experiment.Experiment:
@@ -41,6 +42,15 @@ def read_experiment(folder: Path) -> experiment.Experiment:
     if not (folder / FLAGS).is_file():
         raise Problem(f"{folder}: no {FLAGS} here, so this is no run's folder")
     return flags.load(folder / FLAGS, experiment.Experiment)
+
+
+def read_params(folder: Path) -> tuple[int, Any]:
+    """Step and parameters that a run leaves: the best ones where it keeps them, else the newest whole checkpoint's.
+
+    Raises Problem where there is none yet.
+    """
+    best = folder / BEST
+    return checkpoint.read_params(best if checkpoint.newest(best) is not None else folder / CHECKPOINTS)
 
 
 def check(settings: experiment.Experiment) -> None:
@@ -73,7 +83,7 @@ def read_tables(folder: Path) -> tuple[experiment.Experiment, Vocabulary, Tables
     """
     settings = read_experiment(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
-    step, params = checkpoint.read_params(folder / CHECKPOINTS)
+    step, params = read_params(folder)
     tables = jax.tree.map(np.asarray, architectures.of(settings).tables(settings, vocabulary.words, params))
     if len(tables.words) != len(vocabulary.words):
         raise Problem(

@@ -10,7 +10,9 @@ class Set:
 
     def __init__(self, number, columns, seed, most=9, different=10**6):
         draw = np.random.default_rng(seed)
-        self.texts = [[draw.integers(1, different, draw.integers(2, most)) for _ in range(columns)] for _ in range(number)]
+        self.texts = [
+            [draw.integers(1, different, draw.integers(2, most)) for _ in range(columns)] for _ in range(number)
+        ]
         self.columns, self.tokens = columns, sum(len(text) for texts in self.texts for text in texts)
 
     def __len__(self):
@@ -30,7 +32,8 @@ def batches(sets, weights, **more):
 def texts(batch):
     """The texts of each example, read from the rows."""
     S = slots(batch.counted.shape[1])
-    return [[tuple(batch.tokens.ids[p // S][batch.counted[p // S] == p % S + 1]) for p in places] for places in batch.places]
+    ids, counted = batch.tokens.ids, batch.counted
+    return [[tuple(ids[p // S][counted[p // S] == p % S + 1]) for p in places] for places in batch.places]
 
 
 def test_every_text_is_where_it_is_said_to_be():

@@ -57,4 +57,5 @@ def test_parameters_start_as_told():
     assert (p["words"].shape, p["positions"].shape, wide.longest) == ((11, 32), (6, 32), 6)
     kept = dataclasses.replace(SMALL, stack=dataclasses.replace(STACK, kept=((0,), (0, 1))))
     p = jax.eval_shape(lambda: gpt.init(jax.random.key(0), kept))
-    assert [layer["attention"]["output"]["kernel"].shape for layer in p["transformer"]["layers"]] == [(1, 4, 8), (2, 4, 8)]
+    kernels = [layer["attention"]["output"]["kernel"] for layer in p["transformer"]["layers"]]
+    assert [kernel.shape for kernel in kernels] == [(1, 4, 8), (2, 4, 8)]

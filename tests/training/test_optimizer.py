@@ -1,4 +1,7 @@
 """Schedules against their formulas; optimizers against optax by name and against first steps that are known."""
+import types
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -71,3 +74,57 @@ def test_clipping_is_to_the_global_norm():
     gradient = [jnp.array([3.0]), jnp.array([4.0])]
     change, _ = made.update(gradient, made.init(gradient), gradient)
     np.testing.assert_allclose([c[0] for c in change], [-0.3, -0.4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lamb", "adafactor"])
+def test_stacked_layers_are_moved_as_if_each_stood_alone(name):
+    config = experiment.Optimizer(name=name, learning_rate=0.1, schedule="constant", weight_decay=0.1)
+    made = optimizer.build(config, optimizer.schedule(config, 10))
+    draw = np.random.default_rng(0)
+    kernel, gradient = (jnp.asarray(draw.normal(size=(3, 130, 140)) * [[[1]], [[5]], [[0.1]]]) for _ in range(2))
+
+    def changes(params, gradient):
+        return made.update(gradient, made.init(params), params)[0]
+
+    stacked = changes({"layers": {"kernel": kernel}}, {"layers": {"kernel": gradient}})["layers"]["kernel"]
+    for layer in range(3):
+        alone = changes({"kernel": kernel[layer]}, {"kernel": gradient[layer]})["kernel"]
+        np.testing.assert_allclose(stacked[layer], alone, rtol=1e-5, atol=1e-7)
+
+
+def test_neither_biases_nor_the_scales_of_norms_decay():
+    config = experiment.Optimizer(name="adamw", learning_rate=1.0, schedule="constant", weight_decay=0.5)
+    made = optimizer.build(config, optimizer.schedule(config, 10))
+    params = {"kernel": jnp.ones(1), "bias": jnp.ones(1), "norm": {"scale": jnp.ones(1)}}
+    change, _ = made.update(jax.tree.map(jnp.zeros_like, params), made.init(params), params)
+    assert jax.tree.map(lambda x: float(x[0]), change) == {"kernel": -0.5, "bias": 0.0, "norm": {"scale": 0.0}}
+
+
+@pytest.mark.parametrize(("tune", "trained"), [
+    ({}, {"words": 1, "layers": [1, 1, 1], "scale": [1, 1, 1], "head": 1}),
+    ({"layers": 1}, {"words": 0, "layers": [0, 0, 1], "scale": [0, 0, 1], "head": 1}),
+    ({"layers": 0}, {"words": 0, "layers": [0, 0, 0], "scale": [0, 0, 0], "head": 1}),
+    ({"only": "norms"}, {"words": 0, "layers": [0, 0, 0], "scale": [1, 1, 1], "head": 1}),
+    ({"only": "embeddings"}, {"words": 1, "layers": [0, 0, 0], "scale": [0, 0, 0], "head": 1}),
+    ({"decay": 0.5}, {"words": 0.125, "layers": [0.25, 0.5, 1], "scale": [0.25, 0.5, 1], "head": 1}),
+])
+@pytest.mark.parametrize("stacked", [True, False])
+def test_what_is_tuned_moves_and_what_is_not_stays(tune, trained, stacked):
+    sgd = experiment.Optimizer(name="sgd", learning_rate=1.0, schedule="constant")
+    encoder = types.SimpleNamespace(stack=types.SimpleNamespace(layers=3))
+    made = optimizer.tuned(optimizer.build(sgd, optimizer.schedule(sgd, 1)), experiment.Tune(**tune), encoder)
+    layer = {"output": {"kernel": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
+    layers = jax.tree.map(lambda x: jnp.stack([x] * 3), layer) if stacked else (layer,) * 3
+    params = {"model": {"model": {"words": jnp.ones(2), "transformer": {"layers": layers}}}, "objective": jnp.ones(2)}
+    change, _ = made.update(params, made.init(params), params)
+    inner = change["model"]["model"]
+
+    def moved(*names):
+        found = [inner["transformer"]["layers"]] if stacked else inner["transformer"]["layers"]
+        for name in names:
+            found = [one[name] for one in found]
+        return (-np.concatenate([np.atleast_2d(one) for one in found])[:, 0]).tolist()
+
+    found = {"words": -float(inner["words"][0]), "layers": moved("output", "kernel"), "scale": moved("norm", "scale"),
+             "head": -float(change["objective"][0])}
+    assert found == trained

@@ -17,7 +17,7 @@ from embeddings.models.pooling import NORMALIZE
 from embeddings.models.sentence_bert import Step
 from embeddings.models.transformer import Config as Stack
 from embeddings.objectives import sentences as losses
-from embeddings.problems import UsageProblem
+from embeddings.problems import Problem, UsageProblem
 from embeddings.training import optimizer
 from embeddings.training.architectures import sequences
 from embeddings.training.dense import embedding_step
@@ -116,6 +116,9 @@ def build(
         devices * settings.train.chunks, part.loss == "simcse",
         settings.examples.distinct and part.loss in ("in_batch", "simcse"),
     )
+    if batches.distinct and settings.train.batch > 1 and batches(0).labels.weight.sum() < 2:
+        raise Problem(f"of the first {settings.train.batch:,} examples all but one have a text in common, so that "
+                      "nothing is to be told apart: see that the columns are right, or try --examples.distinct=false")
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
     sharding = NamedSharding(mesh, P(("data", "fsdp"), None)) if devices > 1 else None

@@ -1,0 +1,60 @@
+"""The command that takes Transformers apart."""
+import itertools
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+from heads.conftest import texts, tiny
+
+from embeddings import ablate
+from embeddings.contextual import folder
+from embeddings.problems import Problem, UsageProblem
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A model's folder and a file of pairs."""
+    place = tmp_path_factory.mktemp("ablate")
+    folder.write(place / "tiny", tiny())
+    some = texts(13)
+    (place / "pairs.tsv").write_text("".join(f"{a}\t{b}\t{n % 5}\n" for n, (a, b) in enumerate(
+        itertools.pairwise(some))))
+    (place / "words.vec").write_text("2 3\na 1 0 0\nb 0 1 0\n")
+    return place
+
+
+def test_it_writes_csv_table_page_and_picture(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
+    flags = ablate.Flags(str(place / "tiny"), str(tmp_path / "out"), str(place / "pairs.tsv"), resamples=50)
+    ablate.main(flags, [])
+    shown = capsys.readouterr()
+    assert shown.out.startswith("pairs: Spearman's rho ") and "ablating heads: " in shown.err
+    assert len((tmp_path / "out/heads.csv").read_text().splitlines()) == 1 + 12
+    assert {"heads.csv", "heads.html", "heads.md", "parts"} <= set(os.listdir(tmp_path / "out"))
+    before = (tmp_path / "out/heads.csv").read_bytes()
+    ablate.main(flags, [])
+    assert (tmp_path / "out/heads.csv").read_bytes() == before
+    assert "ablating" not in capsys.readouterr().err, "all of it was known"
+
+
+@pytest.mark.parametrize(("flags", "kind", "says"), [
+    ({"head": ("3.0",)}, UsageProblem, "--head=3.0: no such head: write LAYER.HEAD, layers 0 to 2, heads 0 to 3"),
+    ({"model": "words.vec"}, Problem, "words.vec: WordVectors has no attention heads: name a Transformer"),
+    ({"task": "stsb"}, UsageProblem, "--task=stsb: choose sts-b"),
+    ({"output": "pairs.tsv"}, Problem, "pairs.tsv: is a file: name a folder"),
+    ({"data": "nowhere"}, Problem, "nowhere: no such folder"),
+])
+def test_bad_input_is_one_line(place, tmp_path, monkeypatch, flags, kind, says):
+    monkeypatch.chdir(place)
+    given = {"model": "tiny", "output": str(tmp_path / "out"), "task": "pairs.tsv", **flags}
+    with pytest.raises(kind) as raised:
+        ablate.main(ablate.Flags(**given), [])
+    assert says in str(raised.value) and "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_answers_at_once():
+    done = subprocess.run([sys.executable, "-m", "embeddings.ablate", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--head" in done.stdout and "sts-b" in done.stdout

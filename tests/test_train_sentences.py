@@ -1,0 +1,137 @@
+"""Models of sentences through the real command: trained, exported, opened; and what is refused before training."""
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import embeddings
+from embeddings import flags, levels
+from embeddings.experiment import Experiment
+from embeddings.problems import Problem
+from embeddings.screen import Screen
+from embeddings.training import mesh
+
+TINY = """--architecture=sentence_bert --sentence_bert.layers=1 --sentence_bert.width=16 --sentence_bert.heads=2
+--sentence_bert.feed_forward=32 --sentence_bert.length=16 --sentence_bert.positions=16 --pieces.size=120
+--optimizer.name=adamw --optimizer.learning_rate=0.005""".split()
+WORDS = [f"{a}{b}" for a in "bcdfghjk" for b in "aeiou"]
+FINE = [f"{a} {b},{b} {a},1" for a, b in itertools.pairwise(WORDS)] + [f"{a},{a} {a},1" for a in WORDS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pairs of texts that have a word in common, and a text to make a tokenizer of."""
+    folder, draw = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    rows = [[*draw.choice(WORDS, 4, replace=False)] for _ in range(400)]
+    (folder / "text.txt").write_text("\n".join(map(" ".join, rows)))
+    examples = [{"text1": " ".join(row[:2]), "text2": f"{row[1]} {row[2]}", "score": n % 5 / 4, "class": "ab"[n % 2]}
+                for n, row in enumerate(rows)]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, examples)))
+    return folder
+
+
+def command(folder, *more):
+    return [f"--corpus={folder / 'text.txt'}", f"--examples.sets={folder / 'pairs.jsonl'}", "--train.batch=40",
+            *TINY, *more]
+
+
+def test_a_run_is_trained_exported_and_opened(folder):
+    run, out = folder / "run", folder / "model"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), f"--run={run}", f"--export={out}",
+         "--train.epochs=8", "--sentence_bert.dense=12", "--sentence_bert.normalize=true"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["probability"] > rows[0]["probability"]
+    texts = ["ba ce", "ce di fo", "gu"]
+    vectors = embeddings.load(run).encode(texts)
+    assert vectors.shape == (3, 12) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(embeddings.load(out).encode(texts), vectors, atol=1e-6)
+    card = (out / "README.md").read_text()
+    assert "pairs.jsonl (400)" in card and "--sentence_bert.dense=12" in card and "| loss |" in card
+    assert "Loss: in_batch" in card and card.startswith("---\nlibrary_name: sentence-transformers\n")
+
+
+def prepared(folder, *more, corpus="text.txt"):
+    settings, _, _ = flags.parse([*command(folder), *more], Experiment)
+    place = levels.Place(None, folder / "cache", lambda: 0.0, (0,), (0,))
+    screen = Screen(sys.stderr)
+    level = levels.of(settings)
+    return level.prepare(settings, level.find(settings, place, screen), place, screen).job(mesh.make(settings.mesh))
+
+
+def broken(folder, name, *rows, header="text1,text2,score"):
+    (folder / name).write_text("\n".join([header, *rows]))
+    return f"--examples.sets={folder / name}"
+
+
+@pytest.mark.parametrize(("rows", "more", "says"), [
+    (["a,b,1"], ["--examples.columns=text1,reply"], "no column 'reply', only text1, text2, score: name others with"),
+    (["ba,ce,1", "ba, ,1"], [], ".csv:2: text2 is empty: correct it, or leave such rows out with"),
+    (["ba,ce,1", "ba,1"], [], ".csv:2: 2 columns where the first line names 3"),
+    (["ba,ce,1", "ba,ce,7"], ["--sentence_bert.loss=cosine", "--examples.label=score"],
+     "example 2: the score 7 is not from -1 to 1"),
+    (["ba,ce,1", "ba,ce,x"], ["--sentence_bert.loss=cosine", "--examples.label=score"], "the score 'x' is no number"),
+    (["ba,ce,1", "ba,ce,3"], ["--sentence_bert.loss=softmax", "--examples.label=score", "--examples.classes=1,2"],
+     "example 2: '3' is none of the classes 1, 2"),
+    (["ba,ce,1", "ba,ce,1"], ["--sentence_bert.loss=softmax"], "needs a class: name its column with --examples.label"),
+    (["ba,ce,1"] * 2, [], "2 examples, fewer than --train.batch=40 holds: lower it"),
+    ([f"ba,{word},1" for word in WORDS], [], "all but one have a text in common"),
+    (["ba,ce,1"], ["--sentence_bert.temperature=0"], "--sentence_bert.temperature"),
+    (FINE, ["--sentence_bert.matryoshka=8,17"], "matryoshka=17 is above the width"),
+    (["ba,ce,1"], ["--sentence_bert.loss=triplet"], "its examples have 2 texts, loss triplet needs 3"),
+    ([f"{row}{n % 3}" for n, row in enumerate(FINE)], ["--sentence_bert.loss=contrastive", "--examples.label=score"],
+     "the contrastive loss takes two"),
+    (FINE, ["--sentence_bert.heads=3"], "--sentence_bert.heads=3"),
+])
+def test_what_cannot_be_trained_on_is_refused(folder, rows, more, says):
+    with pytest.raises(Problem) as refused:
+        prepared(folder, broken(folder, f"{abs(hash((*rows, *more)))}.csv", *rows), *more)
+    assert says in str(refused.value)
+
+
+def test_broken_rows_are_counted_where_they_may_be_left_out(folder, capsys):
+    name = broken(folder, "some.csv", *FINE[:20], "ba,", "ba,,1", *FINE[20:])
+    prepared(folder, name, "--examples.broken=skip")
+    said = capsys.readouterr().err
+    assert f"{Path(name.partition('=')[2])}: 2 broken rows were left out, the first" in said and "some.csv:21" in said
+
+
+def slow(*values):
+    """Goes much the way of others, or stands in the invariance suite: not for the plain command."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("loss", "more"), [
+    slow("in_batch", ["--sentence_bert.matryoshka=4,16"]), slow("simcse", ["--examples.columns=text1"]),
+    slow("softmax", ["--examples.label=class"]), ("cosine", ["--examples.label=score"]),
+    slow("contrastive", ["--examples.label=class"]),
+])
+def test_each_loss_goes_down(folder, loss, more):
+    job = prepared(folder, f"--sentence_bert.loss={loss}", *more, "--train.epochs=4", "--sentence_bert.dropout=0.01")
+    state, losses = job.start(0), []
+    for n in range(job.steps):
+        state, sums = job.step(state, job.place(n).arrays)
+        losses.append(float(sums["loss"][0] / sums["loss"][1]))
+    assert np.mean(losses[-8:]) < np.mean(losses[:8])
+
+
+@pytest.mark.reference
+def test_sentence_transformers_opens_what_was_exported(folder):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    run, out = folder / "reference", folder / "reference-model"
+    subprocess.run(
+        [sys.executable, "-m", "embeddings.train", *command(folder), f"--run={run}", f"--export={out}",
+         "--train.steps=3", "--sentence_bert.dense=12", "--sentence_bert.pooling=mean,max"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, check=True,
+    )
+    texts = ["ba ce", "ce di fo", "gu"]
+    theirs = sentence_transformers.SentenceTransformer(str(out), device="cpu").encode(texts)
+    np.testing.assert_allclose(embeddings.load(run).encode(texts), theirs, atol=1e-6)

@@ -19,7 +19,7 @@ from embeddings.training import architectures, mesh
 from embeddings.training.job import Corpus
 
 NAME = "Python documentation"
-BASELINE = Experiment(train=Train(epochs=10))
+BASELINE = Experiment(train=Train(epochs=10.0))
 """How the word vectors of the baseline are trained."""
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import small
 
-from embeddings.evaluation import classification, clustering, pair_classification
-from embeddings.evaluation.labelled import Labelled, LabelledSet
+from embeddings.evaluation import classification, clustering, pair_classification, sts
 from embeddings.evaluation import mteb as adapter
-from embeddings.evaluation import sts
+from embeddings.evaluation.labelled import Labelled, LabelledSet
 from embeddings.evaluation.pair_classification import LabelledPairs
 from embeddings.problems import Problem
 

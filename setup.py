@@ -23,6 +23,7 @@ RETRIEVAL = [  # BM25 beside retrieval: for comparison only, so that nobody has 
     "bm25s>=0.2.14",
     "PyStemmer>=2.2",  # its stemmer, without which BM25 is too weak an opponent
 ]
+MTEB = ["mteb>=2"]  # its benchmark on any model here (evaluation/mteb.py); brings torch
 PLOTS = ["matplotlib>=3.10"]  # heat maps as pictures
 TEST = [
     "pytest>=8.3",
@@ -37,12 +38,15 @@ REFERENCE = [
     "fasttext-wheel>=0.9.2",  # fastText's n-grams, files and training; built, where `fasttext` wants a compiler
     "pytrec_eval-terrier>=0.5.6",  # trec_eval's measures of rankings
     "seqeval>=1.2.2",  # entity F1
-    "transformers>=5",  # tokenizers, slow ones too; opens what is saved
+    "transformers>=5",  # tokenizers, slow ones too; weights of each family; opens what is saved
+    "torch==2.13.0",  # what it computes with; its CPU build is enough
+    "sentence-transformers>=6",  # pooling and whole folders
 ]
 PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python
     "fasttext-wheel>=0.9.2",  # the authors' program
     "matplotlib>=3.10",  # draws what was measured
+    "sentence-transformers>=6",  # sentence vectors
 ]
 TPU = ["jax[tpu]"]  # the TPU's runtime and compiler; the compiler needs no TPU
 CUDA = ["jax[cuda13]"]  # NVIDIA GPUs
@@ -64,6 +68,7 @@ setuptools.setup(
         "cuda": CUDA,
         "tensorboard": TENSORBOARD,
         "retrieval": RETRIEVAL,
+        "mteb": MTEB,
         "plots": PLOTS,
     },
 )

@@ -4,6 +4,7 @@
     python -m embeddings.evaluate --model=vectors.vec --task=analogies --vocabulary=200000 --output=analogies.md
     python -m embeddings.evaluate --model=glove.6B.300d.txt --task=sts --tokenizer=whitespace --stop_words=english
     python -m embeddings.evaluate --model=all-MiniLM-L6-v2 --task=sts,retrieval,classification,clustering,pairs
+    python -m embeddings.evaluate --model=gpt2 --task=perplexity --text=wiki.test.tokens --stride=512
     python -m embeddings.evaluate --model=runs/quick --task=retrieval --collection=mine.jsonl --field=question,answer
 """
 import csv
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embeddings import command
-from embeddings.fields import Count
+from embeddings.fields import Count, Positive
 from embeddings.files import write_whole
 from embeddings.problems import Problem, UsageProblem
 
@@ -30,7 +31,8 @@ class Flags:
     model: str
     """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
     task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
-                        "classification", "clustering", "entities", "retrieval", "documentation", "senteval"], ...] = ()
+                        "classification", "clustering", "entities", "retrieval", "documentation", "senteval",
+                        "perplexity"], ...] = ()
     """What to measure; empty takes every task whose data is there and that the model can do, but those that
     are run where they are named: sts-b, sts-b-dev, documentation, senteval."""
     vocabulary: Count = 30000
@@ -49,6 +51,10 @@ class Flags:
     """Files of (query, document) pairs that retrieval is measured on too: .csv .tsv .jsonl .parquet."""
     field: tuple[str, ...] = ("query", "document")
     """The two fields of --collection."""
+    text: str = ""
+    """File whose perplexity is measured, by words and as bits a byte: of a masked model the pseudo-perplexity."""
+    stride: Positive | None = None
+    """Tokens between the windows that a causal model reads --text in; empty takes half of its length."""
     published: str = ""
     """Model whose published scores stand beside those of sts, as all-MiniLM-L6-v2; empty takes the name of --model."""
     data: str = ""
@@ -68,6 +74,8 @@ class Flags:
             raise UsageProblem(f"--field={','.join(self.field)}: name two fields, as --field=query,document")
         if self.collection and self.task and "retrieval" not in self.task:
             raise UsageProblem("--collection is for retrieval: add it to --task")
+        if (self.text or self.stride) and self.task and "perplexity" not in self.task:
+            raise UsageProblem("--text and --stride are for perplexity: add it to --task")
 
 
 def main(flags: Flags, words: list[str]) -> None:
@@ -111,7 +119,8 @@ def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, 
     published = flags.published or (name if name in evaluations.sts.PUBLISHED else "")
     files = tuple(map(Path, flags.collection))
     options = evaluations.Options(
-        flags.vocabulary, flags.method, flags.pooling, files, flags.field, command.cache(), published
+        flags.vocabulary, flags.method, flags.pooling, files, flags.field, command.cache(), published,
+        Path(flags.text) if flags.text else None, flags.stride,
     )
     if flags.task:
         return evaluations.tasks(flags.task, data, options), {}

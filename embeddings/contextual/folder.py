@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embeddings.contextual import removal
@@ -39,7 +40,8 @@ def read(
     if tokenizer.added() >= min(pipeline.longest or loaded.config.longest, loaded.config.longest):
         raise Problem(f"{folder}: texts of {pipeline.longest} tokens have no room for words: raise max_seq_length")
     config = dataclasses.replace(loaded.config, stack=dataclasses.replace(loaded.config.stack, dtype=dtype))
-    model = dataclasses.replace(in_use(loaded.family, config, loaded.params, tokenizer, devices), pipeline=pipeline)
+    params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
+    model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
     return _without_removed(model, place / HEADS) if (place / HEADS).is_file() else model
 
 

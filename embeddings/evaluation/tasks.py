@@ -15,6 +15,8 @@
         senteval        logistic regression by SentEval's protocol; takes minutes
     a vector of every word of a sentence
         entities        named entities by a probe
+    a model of running text
+        perplexity      how well it predicts a text
 """
 import dataclasses
 import functools
@@ -32,6 +34,7 @@ from embeddings.evaluation import (
     judged,
     labelled,
     pair_classification,
+    perplexity,
     retrieval,
     scores,
     senteval,
@@ -48,11 +51,12 @@ PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
 STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
 Result = analogies.Result | word_similarity.Result | sts.Result | scores.Result
-Need = Literal["words", "texts", "tokens"]
+Need = Literal["words", "texts", "tokens", "predictions"]
 NEEDS: dict[Need, tuple[str, tuple[str, ...]]] = {
     "words": ("a table of word vectors", ("words",)),
     "texts": ("an encoder of texts", ("encode",)),
     "tokens": ("a vector of every word of a sentence", ("tokens", "words")),
+    "predictions": ("a model of running text that predicts words", ("fill",)),
 }
 """What a task can need of a model, in words, and which attributes, any of them, say that a model has it."""
 
@@ -75,6 +79,10 @@ class Options:
     """Folder for what is collected once."""
     published: str = ""
     """Model of sts.PUBLISHED whose scores stand beside; empty takes none."""
+    text: Path | None = None
+    """File whose perplexity is measured."""
+    stride: int | None = None
+    """Tokens between the windows of a causal model; None takes half of its length."""
 
 
 DEFAULTS = Options()
@@ -198,6 +206,12 @@ def _entities(name: str, data: Path, options: Options) -> Task:
     return Task(name, "tokens", run, entities.table)
 
 
+def _perplexity(name: str, data: Path | None, options: Options) -> Task:
+    text = perplexity.read(options.text)
+    return Task(name, "predictions", lambda model: (perplexity.evaluate(model, text, options.stride),),
+                perplexity.table)
+
+
 def _none_of(data: Path, module: Any) -> str | None:
     """What is missing of the sets of labelled texts that `module` names."""
     found = labelled.find(data, module.SETS)
@@ -243,9 +257,10 @@ KINDS = {
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
     "documentation": Kind(lambda _: None, _documentation),
     "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
+    "perplexity": Kind(lambda _: None, _perplexity),
 }
 TASKS = tuple(KINDS)
-WITHOUT_DATA = ("python_docs", "documentation")
+WITHOUT_DATA = ("python_docs", "documentation", "perplexity")
 NAMED = {"sts-b": "is among those of sts", "sts-b-dev": "is for choosing among runs", "documentation": "takes minutes",
          "senteval": "takes minutes"}
 """Tasks that need no folder of data sets; and those that are run only where they are named, and why."""
@@ -257,6 +272,8 @@ def missing(name: str, data: Path | None, options: Options = DEFAULTS) -> str | 
         raise UsageProblem(f"no evaluation task {name!r}: there are {', '.join(TASKS)}")
     if name == "retrieval" and options.collections:
         return None
+    if name == "perplexity" and options.text is None:
+        return "no text is named: name a file with --text"
     if data is None and name not in WITHOUT_DATA:
         return "no folder of data sets is known: name it with --data or EMBEDDINGS_DATA"
     return KINDS[name].missing(data or Path())

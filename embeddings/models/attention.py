@@ -6,11 +6,11 @@ q comes scaled by 1 / sqrt(K) already.
 
     xla      matrix products over the whole batch, on any device; the reference
     rows     the same, one row of the batch after the other: the scores of one stay in a processor's cache
-    splash   Pallas kernel for TPUs: blocks of scores that never leave the chip, segments by number
-    cudnn    NVIDIA's fused kernel
+    splash   Pallas kernel where the program is for TPUs and in bfloat16 (kernels.py); elsewhere the reference
 
 Shapes: B batch, T queries, S keys, H heads, K head width.
 """
+import functools
 from typing import Literal
 
 import jax
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.models.dropout import Keys, kept, scaled
 
-Implementation = Literal["xla", "rows", "splash", "cudnn"]
+Implementation = Literal["xla", "rows", "splash"]
 
 HIDDEN = -1e9
 """Added to the score of a key that is not seen: its weight is exactly 0 unless a query sees no key at all."""
@@ -47,12 +47,16 @@ def attention(
 ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"] | None]:
     """z, and a (after dropout) if `weights`; `dropout` is a key for each row and the share of weights to drop.
 
-    The kernels know neither bias nor dropout nor weights, and rows no weights: the reference does these.
+    The kernel knows neither bias nor dropout nor weights, and rows no weights: the reference does these.
     """
-    if implementation in ("splash", "cudnn") and bias is None and dropout is None and not weights:
+    if implementation == "splash" and q.dtype == jnp.bfloat16 and bias is None and dropout is None and not weights:
         from embeddings.models import kernels  # late: Pallas takes a second to import
 
-        return kernels.attention(q, k, v, segments, key_segments, causal, implementation), None
+        def elsewhere(*inputs: Array) -> Array:
+            return attention(*inputs, causal=causal)[0]
+
+        inputs, kernel = (q, k, v, segments, key_segments), functools.partial(kernels.splash, causal=causal)
+        return jax.lax.platform_dependent(*inputs, tpu=kernel, default=elsewhere), None
     keys, rate = dropout or (None, 0.0)
 
     def one(row: tuple) -> tuple[Array, Array | None]:

@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-256",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 MEMORY = {"v4": 32, "v5e": 16, "v5p": 95, "v6e": 32}
 """GiB of memory a chip (cloud.google.com/tpu/docs, system architecture)."""

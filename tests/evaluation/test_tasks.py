@@ -33,9 +33,9 @@ def place(tmp_path):
 
 def test_both_commands_know_every_task():
     """The choices of flags are written out; they are the list's."""
-    for where, field in ((Evaluate, "tasks"), (evaluate.Flags, "task")):
+    for where, field, left_out in ((Evaluate, "tasks", {"perplexity"}), (evaluate.Flags, "task", set())):
         choices = typing.get_args(typing.get_args(typing.get_type_hints(where)[field])[0])
-        assert choices == tuple(sorted(tasks.TASKS, key=choices.index)) and set(choices) == set(tasks.TASKS)
+        assert len(set(choices)) == len(choices) and set(choices) | left_out == set(tasks.TASKS)
 
 
 def test_tasks_are_checked_before_they_run(tmp_path):
@@ -58,7 +58,7 @@ def test_what_a_task_needs_says_which_model_it_can_run_on(place):
     tokens = tasks.Task("any", "tokens", tuple, tuple)
     assert tokens.lacking(vectors) is None and tokens.lacking(type("Model", (), {"tokens": 1})()) is None
     assert tokens.lacking(Lengths()) == "needs a vector of every word of a sentence, which the model has not"
-    assert set(tasks.NEEDS) == {"words", "texts", "tokens"}
+    assert set(tasks.NEEDS) == {"words", "texts", "tokens", "predictions"}
 
 
 def test_word_vectors_are_measured_by_each_pooling_and_any_encoder_as_it_is(place):

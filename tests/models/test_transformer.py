@@ -220,3 +220,61 @@ def test_parameters_start_as_told():
     assert np.std(kernels) == pytest.approx(0.02, rel=0.1)
     assert np.abs(kernels[0] - kernels[1]).max() > 0.01, "each layer has numbers of its own"
     assert "norm" not in params and not np.any(params["layers"]["attention"]["query"]["bias"])
+
+
+def of_torch(module, config, cross):
+    """Our parameters of torch's encoder or decoder."""
+    found = {name: np.asarray(p.detach()) for name, p in module.named_parameters()}
+    H, K, D = config.heads, config.head_width, config.width
+
+    def normed(name):
+        return {"scale": found[f"{name}.weight"], "bias": found[f"{name}.bias"]}
+
+    def linear(name):
+        return {"kernel": found[f"{name}.weight"].T, "bias": found[f"{name}.bias"]}
+
+    def attended(name):
+        parts = zip(("query", "key", "value"), np.split(found[f"{name}.in_proj_weight"], 3),
+                    np.split(found[f"{name}.in_proj_bias"], 3), strict=True)
+        out = {part: {"kernel": w.T.reshape(D, H, K), "bias": b.reshape(H, K)} for part, w, b in parts}
+        merged = linear(f"{name}.out_proj")
+        return out | {"output": merged | {"kernel": merged["kernel"].reshape(H, K, D)}}
+
+    layers = []
+    for n in range(config.layers):
+        at, last = f"layers.{n}.", "norm3" if cross else "norm2"
+        layer = {"attention": attended(f"{at}self_attn"), "attention_norm": normed(f"{at}norm1"),
+                 "feed_forward": {"input": linear(f"{at}linear1"), "output": linear(f"{at}linear2")},
+                 "feed_forward_norm": normed(at + last)}
+        if cross:
+            layer |= {"cross": attended(f"{at}multihead_attn"), "cross_norm": normed(f"{at}norm2")}
+        layers.append(layer)
+    return jax.tree.map(jnp.asarray, {"layers": jax.tree.map(lambda *leaves: np.stack(leaves), *layers),
+                                      "norm": normed("norm")})
+
+
+@pytest.mark.reference
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_encoder_and_decoder_are_torchs(norm):
+    """torch.nn.Transformer with the same weights, padding in the source, the target causal."""
+    import torch
+
+    torch.manual_seed(0)
+    theirs = torch.nn.Transformer(16, 4, 3, 3, 24, dropout=0.0, batch_first=True, norm_first=norm == "pre").eval()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.normal_(0, 0.3)
+    draw, there = np.random.default_rng(0), np.arange(7) < np.array([7, 4])[:, None]
+    source, target = (draw.normal(size=(2, n, 16)).astype(np.float32) for n in (7, 5))
+    with torch.no_grad():
+        hidden = torch.tensor(~there)
+        expected = theirs(torch.tensor(source), torch.tensor(target), src_key_padding_mask=hidden,
+                          memory_key_padding_mask=hidden, tgt_is_causal=True,
+                          tgt_mask=torch.triu(torch.ones(5, 5, dtype=bool), 1)).numpy()
+    encoder = Config(3, 16, 4, 4, 24, "relu", norm, True, 1e-5)
+    decoder = dataclasses.replace(encoder, causal=True, cross=True)
+    seen, ones = jnp.asarray(there, jnp.int32), jnp.ones((2, 5), jnp.int32)
+    states = apply(of_torch(theirs.encoder, encoder, False), encoder, jnp.asarray(source), seen).hidden
+    got = apply(of_torch(theirs.decoder, decoder, True), decoder, jnp.asarray(target), ones, memory=(states, seen))
+    assert np.abs(got.hidden - expected).max() <= 1e-5 * max(1, np.abs(expected).max())

@@ -1,0 +1,78 @@
+"""The TPU's kernel beside the reference, interpreted here, and compiled by the TPU's own compiler (extra [tpu])."""
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embeddings.models import kernels
+from embeddings.models.attention import attention
+
+B, T, S, H, K = 2, 40, 150, 2, 24
+Q, KEYS, VALUES = (jax.random.normal(jax.random.key(n), (B, size, H, K)) for n, size in enumerate((T, S, S)))
+OWN = jax.random.normal(jax.random.key(5), (B, T, H, K)), jax.random.normal(jax.random.key(6), (B, T, H, K))
+SEGMENTS = jnp.array([[1] * 13 + [2] * 20 + [0] * 7, [1] * T])
+KEY_SEGMENTS = jnp.array([[1] * 90 + [2] * 50 + [0] * 10, [1] * S])
+
+
+@pytest.mark.parametrize(("k", "v", "seen", "causal"), [
+    (KEYS, VALUES, KEY_SEGMENTS, False), (*OWN, SEGMENTS, False), (*OWN, SEGMENTS, True),
+], ids=["cross", "packed", "causal"])
+def test_the_kernel_is_the_reference(k, v, seen, causal):
+    q = Q / K**0.5
+    expected, _ = attention(q, k, v, SEGMENTS, seen, causal=causal)
+    got = kernels.splash(q, k, v, SEGMENTS, seen, causal=causal, interpret=True)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_gradients_are_those_of_the_reference():
+    def loss(how, q, k, v):
+        return jnp.sum(how(q, k, v, SEGMENTS, SEGMENTS, causal=True) ** 2)
+
+    reference = functools.partial(loss, lambda *inputs, causal: attention(*inputs, causal=causal)[0])
+    kernel = functools.partial(loss, functools.partial(kernels.splash, interpret=True))
+    for a, b in zip(*(jax.grad(f, (0, 1, 2))(Q, *OWN) for f in (kernel, reference)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_elsewhere_than_on_a_tpu_it_is_the_reference():
+    q, k, v = (x.astype(jnp.bfloat16) for x in (Q, *OWN))
+    for dtypes in ((q, k, v), (Q, *OWN)):
+        got, _ = attention(*dtypes, SEGMENTS, SEGMENTS, implementation="splash")
+        np.testing.assert_array_equal(got, attention(*dtypes, SEGMENTS, SEGMENTS)[0])
+
+
+SCRIPT = """
+import functools, os
+os.environ |= {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-256",
+               "TPU_WORKER_HOSTNAMES": "localhost", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+import jax, jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import NamedSharding, PartitionSpec as P
+from embeddings.models.attention import attention
+devices = topologies.get_topology_desc("v5e:2x2", "tpu").devices
+mesh = jax.sharding.Mesh(devices, ("data",))
+rows = NamedSharding(mesh, P("data"))
+x = jax.ShapeDtypeStruct((8, 512, 12, 64), jnp.bfloat16, sharding=rows)
+segments = jax.ShapeDtypeStruct((8, 512), jnp.int32, sharding=rows)
+z = jax.shard_map(lambda *a: attention(*a, causal=%s, implementation="splash")[0], mesh=mesh,
+                  in_specs=P("data"), out_specs=P("data"), check_vma=False)
+for f in (z, jax.grad(lambda *a: z(*a).astype(jnp.float32).sum(), (0, 1, 2))):
+    text = jax.jit(f).lower(x, x, x, segments, segments).compile().as_text()
+    print("kernels", text.count("tpu_custom_call"))
+"""
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_tpu_compiler_takes_it(causal):
+    """Forwards and backwards, over the chips of a slice, with rows of several texts."""
+    pytest.importorskip("libtpu")
+    done = subprocess.run([sys.executable, "-c", SCRIPT % causal], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    forwards, backwards = (int(line.split()[1]) for line in done.stdout.splitlines())
+    assert forwards >= 1 and backwards >= 2

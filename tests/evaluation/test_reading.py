@@ -19,7 +19,7 @@ def test_records_of_every_format(tmp_path, name):
         "jsonl": '{"label": "1", "text": "a, \\"b\\""}\n\n{"text": "été", "label": "2", "other": null}\n',
     }[name.split(".")[1]]
     path = tmp_path / name
-    path.write_bytes(gzip.compress(lines.encode()) if name.endswith(".gz") else lines.encode())
+    path.write_bytes(gzip.compress(lines.encode(), mtime=0) if name.endswith(".gz") else lines.encode())
     found = list(reading.records(path, ("text", "label"), "texts"))
     assert [values for _, values in found] == ROWS
     assert [number for number, _ in found] == ([1, 3] if "jsonl" in name else [2, 3])
@@ -47,7 +47,7 @@ def test_records_of_parquet(tmp_path):
     ("x.parquet", b"PAR", "x.parquet: no file of texts (ArrowInvalid)"),
     ("x.csv", b"\xff", "x.csv: no file of texts (UnicodeDecodeError)"),
     ("x.csv.gz", b"text", "x.csv.gz: no file of texts (BadGzipFile)"),
-    ("x.jsonl.gz", gzip.compress(b"text")[:-9], "x.jsonl.gz: no file of texts (EOFError)"),
+    ("x.jsonl.gz", gzip.compress(b"text", mtime=0)[:-9], "x.jsonl.gz: no file of texts (EOFError)"),
     ("x.txt", b"a", "x.txt: texts are read of .csv .tsv .jsonl .parquet"),
     ("absent.csv", None, "absent.csv: no file of texts (FileNotFoundError)"),
 ])

@@ -1,20 +1,32 @@
-"""Takes a Transformer apart: what each attention head is worth to a task.
+"""Takes a Transformer apart: what each attention head and layer is worth to a task, and what heads look at.
 
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --task=sts-b --output=ablations/minilm
     python -m embeddings.ablate --model=runs/mine --task=my_pairs.tsv --head=5.2,5.11 --output=ablations/mine
+    python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=patterns --sentence='The dog saw it.' --output=patterns
+    python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=pruning,gates,layers --output=ablations/minilm
 
-The folder gets heads.csv, heads.md, heads.html and, with the extra [plots], heads.png. A run that was cut off goes on
-with the same command. A .tsv of one's own has two texts and a judgement a line, by tabs.
+Each part writes tables (.csv, .md) and pages of HTML that need nothing else; heads also a picture, with the extra
+[plots]. Parts:
+
+    heads      scores without each head, and with each alone in its layer; gradient importance. Cut off, it goes on
+    patterns   entropy, distance, special tokens, neighbours, punctuation; clusters; the attention of --sentence
+    pruning    score against heads pruned, by gradient importance, by ablation (where `heads` is done) and greedily;
+               writes the model without --prune of its heads, smaller and faster, to pruned/
+    gates      L0 gates learned on half of the task's items; the model without the closed heads, to gated/
+    layers     states pooled after each layer, the model without each, a mix of layers learned on half of the items
+
+A .tsv of one's own has two texts and a judgement a line, by tabs.
 """
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Literal
 
 from embeddings import command
-from embeddings.fields import Positive
-from embeddings.files import write_whole
-from embeddings.problems import Problem
+from embeddings.fields import AboveZero, Positive, Share
+from embeddings.problems import Problem, UsageProblem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +39,43 @@ class Flags:
     """Folder that results are written to, made if need be."""
     task: str = "sts-b"
     """sts-b, sts12 to sts16, sick-r, banking77, ag-news, cranfield, npl, quora, or a .tsv of texts, see above."""
+    part: tuple[Literal["heads", "patterns", "pruning", "gates", "layers"], ...] = ("heads",)
+    """What is done; see above."""
     head: tuple[str, ...] = ()
     """Heads to ablate, as LAYER.HEAD, both from 0; empty takes all."""
     resamples: Positive = 1000
     """Draws of the bootstrap."""
     seed: int = 0
-    """Of its draws."""
+    """Of its draws, and of the gates'."""
+    sentence: str = ""
+    """Whose attention is drawn: of --head in the terminal, of all heads in attention.html."""
+    texts: Positive = 200
+    """Texts of the task that patterns are means over."""
+    clusters: Positive = 6
+    """Clusters of heads."""
+    points: Positive = 12
+    """Points of a curve of pruning, beside the whole model."""
+    greedy: Positive = 200
+    """Items of the task that the greedy curve is found on; it is scored on all."""
+    prune: Share = 0.5
+    """Share of the heads that the pruned model is without."""
+    penalty: AboveZero = 0.003
+    """What an open gate costs."""
+    steps: Positive = 300
+    """Steps that gates are learned in."""
     data: str = ""
     """Folder of data sets; empty takes the environment variable EMBEDDINGS_DATA."""
 
+    def validate(self) -> None:
+        """Raises UsageProblem for values that do not go together."""
+        if not self.part:
+            raise UsageProblem("--part is empty: choose heads, patterns, pruning, gates or layers")
+        if self.sentence and "patterns" not in self.part:
+            raise UsageProblem("--sentence is for patterns: add it to --part")
+
 
 def main(flags: Flags, words: list[str]) -> None:
-    """Prints a table and writes the folder."""
+    """Prints tables and writes the folder."""
     folder = flags.data or os.environ.get("EMBEDDINGS_DATA", "")
     if flags.data and not Path(flags.data).is_dir():
         raise Problem(f"--data={flags.data}: no such folder")
@@ -46,28 +83,23 @@ def main(flags: Flags, words: list[str]) -> None:
     if output.exists() and not output.is_dir():
         raise Problem(f"--output={output}: is a file: name a folder")
     from embeddings import encoder
-    from embeddings.heads import ablation, drawing, measures
+    from embeddings.heads import ablation, measures, parts
     from embeddings.screen import Screen
 
     measure = measures.find(flags.task, Path(folder) if folder else None)
     model = encoder.load(flags.model)
     places = ablation.chosen(ablation.heads_of(model, flags.model), flags.head)
+    output.mkdir(parents=True, exist_ok=True)
     screen = Screen(sys.stderr)
 
     def report(what: str, share: float) -> None:
         screen.amount(what, int(1e4 * share), 10000)
 
-    found = ablation.run(model, measure, places, output, report, flags.resamples, flags.seed)
-    screen.end()
-    table = drawing.table(found)
-    write_whole(output / "heads.csv", drawing.csv_text(found))
-    write_whole(output / "heads.md", table.markdown())
-    write_whole(output / "heads.html", drawing.page(found, flags.model))
-    print(table.text(), flush=True)
-    try:
-        write_whole(output / "heads.png", drawing.picture(found))
-    except Problem as problem:
-        print(f"left out: heads.png: {problem}")
+    work = parts.Work(flags, model, measure, places, output, report, time.perf_counter)
+    for name in flags.part:
+        for told in getattr(parts, name)(work):
+            screen.end()
+            print(told, flush=True)
 
 
 if __name__ == "__main__":

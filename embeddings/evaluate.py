@@ -30,10 +30,11 @@ class Flags:
 
     model: str
     """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
-    task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
-                        "entities", "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
-    """What to measure; empty takes every task whose data is there and that the model can do, but documentation and
-    senteval, which take minutes."""
+    task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
+                        "classification", "clustering", "entities", "retrieval", "documentation", "senteval",
+                        "perplexity"], ...] = ()
+    """What to measure; empty takes every task whose data is there and that the model can do, but those that
+    are run where they are named: sts-b, sts-b-dev, documentation, senteval."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     method: tuple[Literal["3CosAdd", "3CosMul"], ...] = ("3CosAdd", "3CosMul")
@@ -124,7 +125,7 @@ def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, 
     if flags.task:
         return evaluations.tasks(flags.task, data, options), {}
     left_out = {name: reason for name in evaluations.TASKS if (reason := evaluations.missing(name, data, options))}
-    left_out |= {name: "takes minutes: name it by --task" for name in evaluations.SLOW if name not in left_out}
+    left_out |= {name: f"{why}: name it by --task" for name, why in evaluations.NAMED.items() if name not in left_out}
     names = [name for name in evaluations.TASKS if name not in left_out]
     return evaluations.tasks(names, data, options), left_out
 

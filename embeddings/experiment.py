@@ -12,7 +12,7 @@ from embeddings.fields import AboveZero, Amount, Count, Decay, Positive, Range, 
 from embeddings.flags import texts
 from embeddings.problems import UsageProblem
 
-ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "log"})
+ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "row", "log"})
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
 DENSE = frozenset({"adaptive_softmax", "softmax"})
@@ -336,8 +336,9 @@ class Evaluate:
 
     every: Count = 0
     """Batches between evaluations; 0 evaluates at the end only."""
-    tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "pairs", "classification", "clustering",
-                         "entities", "retrieval", "documentation", "senteval"], ...] = ()
+    tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
+                         "classification", "clustering", "entities", "retrieval", "documentation",
+                         "senteval"], ...] = ()
     """What the vectors are measured by."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
@@ -355,6 +356,34 @@ class Log:
     """Batches between lines of metrics.jsonl."""
     tensorboard: bool = False
     """Whether metrics go to RUN/tensorboard too (extra [tensorboard])."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a paper's table that a run is held against, by python -m embeddings.reproduce."""
+
+    name: str = ""
+    """What the row is called; empty where the experiment is no row of a table."""
+    table: str = ""
+    """Paper and table."""
+    scores: tuple[str, ...] = ()
+    """Scores, as metrics.jsonl names them; shown times 100."""
+    published: tuple[float, ...] = ()
+    """Their published values, times 100, in the same order; empty where none were."""
+    source: str = ""
+    """Where the published values were read."""
+    sure: Literal["seen", "recalled"] = "seen"
+    """Whether the values were seen in the source, or recalled and not read again."""
+    reference: Literal["", "gensim", "fasttext", "sentence_transformers"] = ""
+    """The implementation that is run beside ours, on the same data with the same settings."""
+    model: str = ""
+    """Model that is measured, a path or a name; empty trains one by the other flags."""
+    seeds: tuple[Count, ...] = (0,)
+    """Seeds of the runs that ours is the mean of."""
+    hours: Amount = 0.0
+    """Hours that a run is expected to take, on the hardware that the file's head names; 0 where nobody knows."""
+    fetch: str = ""
+    """What is to be fetched for it, and where, where it is not on every machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,6 +423,7 @@ class Experiment:
     processes: Processes = Processes()
     checkpoint: Checkpoint = Checkpoint()
     evaluate: Evaluate = Evaluate()
+    row: Row = Row()
     log: Log = Log()
 
     @property
@@ -448,6 +478,11 @@ class Experiment:
         if self.export and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
             raise UsageProblem(f"--export={self.export} is for Transformers: leave it out (word vectors are written by "
                                "python -m embeddings.export)")
+        if self.row.published and len(self.row.published) != len(self.row.scores):
+            raise UsageProblem(f"--row.published has {len(self.row.published)} values for {len(self.row.scores)} "
+                               "--row.scores: give one for each, or none")
+        if self.row.name and not self.row.scores:
+            raise UsageProblem(f"--row.name={self.row.name}: no metric: name what is compared with --row.scores")
         if self.train.patience and not self.train.best:
             raise UsageProblem("--train.patience: of which score? Name it with --train.best")
         if self.mesh.data == 0:

@@ -25,11 +25,12 @@ ROAD = [
     ("evaluation",),
     ("heads",),
     ("provenance",),
+    ("reproduction",),
     ("levels",),
     ("session",),
     ("manual",),
     ("command",),
-    ("train", "encode", "evaluate", "mine", "ablate", "neighbours", "export", "plan"),
+    ("train", "encode", "evaluate", "mine", "ablate", "neighbours", "export", "plan", "reproduce"),
 ]
 PLACE = {name: place for place, names in enumerate(ROAD) for name in names}
 PACKAGE = pathlib.Path(embeddings.__file__).parent

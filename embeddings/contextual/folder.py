@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embeddings.contextual import removal
 from embeddings.contextual.model import Contextual
 from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
@@ -21,6 +22,8 @@ TOKENIZER = "tokenizer"
 """What a run's folder calls the folder of its tokenizer."""
 SENTENCE = "sentence.json"
 """And the file that says how states become the vector of a text."""
+HEADS = "heads.json"
+"""The file that says which heads are left of a model."""
 
 
 def read(
@@ -38,7 +41,23 @@ def read(
         raise Problem(f"{folder}: texts of {pipeline.longest} tokens have no room for words: raise max_seq_length")
     config = dataclasses.replace(loaded.config, stack=dataclasses.replace(loaded.config.stack, dtype=dtype))
     params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
-    return dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
+    model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
+    return _without_removed(model, place / HEADS) if (place / HEADS).is_file() else model
+
+
+def _without_removed(model: Contextual, path: Path) -> Contextual:
+    """The model of the heads that a file keeps. Raises Problem where it names others or is damaged."""
+    try:
+        kept = tuple(tuple(map(int, some)) for some in json.loads(path.read_bytes())["kept"])
+        there = removal.heads(model)
+        sound = len(kept) == len(there) and all(set(a) <= set(b) and list(a) == sorted(set(a))
+                                                for a, b in zip(kept, there, strict=True))
+    except (OSError, ValueError, TypeError, KeyError):
+        sound = False
+    if not sound:
+        raise Problem(f"{path}: no list of the heads that are left of each layer: copy the folder again, or delete the "
+                      "file to read all heads")
+    return removal.removed(model, kept)
 
 
 def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) -> Contextual:
@@ -113,6 +132,7 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
 def write(folder: Path, model: Contextual, card: str = "") -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
 
+    Heads that were removed are zeros there; a file beside the weights has them removed when this package reads it.
     `card` is what its README.md says. Raises Problem where the folder is there, and for a model that is no Transformer.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -126,7 +146,10 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
     try:
         pieces = model.tokenizer
         special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
-        huggingface.write(part, model.family, model.config, model.params, special)
+        whole = removal.filled(model)
+        huggingface.write(part, whole.family, whole.config, whole.params, special)
+        if model.config.stack.kept:
+            write_whole(part / HEADS, json.dumps({"kept": model.config.stack.kept}) + "\n")
         pieces.save(part)
         pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
         sentence_transformers.write(part, pipeline, model.config.stack.width)

@@ -180,7 +180,9 @@ class Contextual:
         ]
         return found[0] if isinstance(text, str) else found
 
-    def attention(self, text: str, *, head_mask: HeadMask | None = None) -> Float[np.ndarray, "L H N N"]:
+    def attention(
+        self, text: str, *, head_mask: HeadMask | None = None
+    ) -> Float[np.ndarray, "L H N N"] | list[Float[np.ndarray, "_ N N"]]:
         """How much each token of a text looks at each other, `[layer, head, who looks, at whom]`; rows add up to 1.
 
         Of a model with pruned heads, a list of `[H, N, N]`, one a layer.

@@ -31,7 +31,9 @@ PUBLISHED = {
 }
 """Spearman's rho of SETS, times 100, in the result files of the MTEB paper (Muennighoff et al. 2023); a text of BERT's
 is the mean of its last layer."""
-BENCHMARK = Path("sts/STSBenchmark/sts-test.csv")
+BENCHMARK = {"STSBenchmark": Path("sts/STSBenchmark/sts-test.csv"),
+             "STSBenchmark dev": Path("sts/STSBenchmark/sts-dev.csv")}
+"""Its test part, one of SETS, and its development part, which runs are chosen by."""
 SICK = tuple(Path("sick") / name for name in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"))
 WHAT = "sentence pairs"
 
@@ -84,18 +86,19 @@ class Result:
 def find(data: Path) -> tuple[str, ...]:
     """Which of SETS are in a folder of data sets."""
     there = {year: bool(_inputs(data, year)) for year in YEARS}
-    there |= {"STSBenchmark": (data / BENCHMARK).is_file(), "SICK-R": all((data / path).is_file() for path in SICK)}
+    there["STSBenchmark"] = (data / BENCHMARK["STSBenchmark"]).is_file()
+    there["SICK-R"] = all((data / path).is_file() for path in SICK)
     return tuple(name for name in SETS if there[name])
 
 
 def read(data: Path, name: str) -> Pairs:
-    """A set by its name in SETS. Raises Problem with file and line."""
+    """A set by its name in SETS or BENCHMARK. Raises Problem with file and line."""
     rows: list[tuple[str, str, float]] = []
     if name == "SICK-R":
         for path in SICK:
             rows += _rows(data / path, (1, 2, 3), start=1)
-    elif name == "STSBenchmark":
-        rows = _rows(data / BENCHMARK, (5, 6, 4))
+    elif name in BENCHMARK:
+        rows = _rows(data / BENCHMARK[name], (5, 6, 4))
     else:
         for path in _inputs(data, name):
             rows += _year(path)

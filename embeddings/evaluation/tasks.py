@@ -6,6 +6,7 @@
         python_docs     the package's own analogies about Python's documentation, by 3CosAdd and 3CosMul
     an encoder of texts; word vectors are one, by the mean of a text's words, or SIF's
         sts             sentence similarity
+        sts-b           its STS benchmark alone; sts-b-dev is that one's development part, to choose runs by
         pairs           paraphrases told from pairs that are none
         classification  logistic regression on few samples a label, as MTEB has it
         clustering      v-measure of k-means
@@ -153,6 +154,14 @@ def _sts(name: str, data: Path, options: Options) -> Task:
     return _of_texts(name, options, lambda encode, how: sts.evaluate(encode, sets, how), sts.table, lambda: beside)
 
 
+def _benchmark(name: str, data: Path, options: Options) -> Task:
+    one = sts.read(data, _OF_BENCHMARK[name])
+    return _of_texts(name, options, lambda encode, how: sts.evaluate(encode, [one], how), sts.table)
+
+
+_OF_BENCHMARK = {"sts-b": "STSBenchmark", "sts-b-dev": "STSBenchmark dev"}
+
+
 def _pairs(name: str, data: Path, options: Options) -> Task:
     kind, test = pair_classification, pair_classification.read(data)[1]
     return _of_texts(name, options, lambda encode, how: kind.evaluate(encode, [test], how), kind.table)
@@ -209,6 +218,10 @@ def _none_of(data: Path, module: Any) -> str | None:
     return None if found else f"{data / labelled.FOLDER} holds none of {', '.join(module.SETS)}"
 
 
+def _unless(file: Path) -> str | None:
+    return None if file.is_file() else f"{file} is missing"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """How a task is found and made."""
@@ -231,6 +244,8 @@ KINDS = {
     "sts": Kind(
         lambda data: None if sts.find(data) else f"{data / 'sts'} holds no STS.input.*.txt of a year, no STSBenchmark, "
                                                  f"{data / 'sick'} no SICK_*.txt", _sts),
+    **{name: Kind(lambda data, file=sts.BENCHMARK[part]: _unless(data / file), _benchmark)
+       for name, part in _OF_BENCHMARK.items()},
     "pairs": Kind(
         lambda data: None if pair_classification.find(data) else f"{data / pair_classification.MRPC[1]} is missing",
         _pairs),
@@ -246,8 +261,9 @@ KINDS = {
 }
 TASKS = tuple(KINDS)
 WITHOUT_DATA = ("python_docs", "documentation", "perplexity")
-SLOW = ("documentation", "senteval")
-"""Tasks that need no folder of data sets; and that take minutes: they are run where they are named."""
+NAMED = {"sts-b": "is among those of sts", "sts-b-dev": "is for choosing among runs", "documentation": "takes minutes",
+         "senteval": "takes minutes"}
+"""Tasks that need no folder of data sets; and those that are run only where they are named, and why."""
 
 
 def missing(name: str, data: Path | None, options: Options = DEFAULTS) -> str | None:

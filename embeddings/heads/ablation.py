@@ -8,6 +8,7 @@ Shapes: n texts, m items, H heads asked about of a layer, L layers, R draws.
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,16 +18,16 @@ import numpy as np
 from jaxtyping import Float
 
 from embeddings.contextual.model import Contextual
+from embeddings.contextual.removal import Kept, Place
+from embeddings.contextual.removal import heads as all_heads
 from embeddings.files import write_whole
 from embeddings.heads import bootstrap, importance
 from embeddings.heads.bootstrap import Difference
-from embeddings.heads.measures import Measure
-from embeddings.heads.sweep import Sweep
+from embeddings.heads.measures import Measure, encoded, without_blank
+from embeddings.heads.sweep import sweep_of
 from embeddings.problems import Problem, UsageProblem
 
 PARTS, SETTINGS = "parts", "settings.json"
-Place = tuple[int, int]
-"""Layer and head, from 0."""
 Report = Callable[[str, float], None]
 """Told what is done, and which share of it."""
 
@@ -62,13 +63,13 @@ class Ablation:
     heads: tuple[Head, ...]
 
 
-def heads_of(model: object, name: str) -> tuple[tuple[int, ...], ...]:
+def heads_of(model: object, name: str) -> Kept:
     """The heads of each layer of a model. Raises Problem where it has none."""
     stack = getattr(getattr(model, "config", None), "stack", None)
     if not isinstance(model, Contextual) or not stack.layers:
         raise Problem(f"--model={name}: {type(model).__name__} has no attention heads: name a Transformer, such as a "
                       "folder of BERT or all-MiniLM-L6-v2")
-    return stack.kept or tuple(tuple(range(stack.heads)) for _ in range(stack.layers))
+    return all_heads(model)
 
 
 def chosen(heads: Sequence[Sequence[int]], asked: Sequence[str]) -> tuple[Place, ...]:
@@ -80,16 +81,9 @@ def chosen(heads: Sequence[Sequence[int]], asked: Sequence[str]) -> tuple[Place,
         place = (int(layer), int(head)) if layer.isdecimal() and head.isdecimal() else None
         if place not in every:
             raise UsageProblem(f"--head={text}: no such head: write LAYER.HEAD, layers 0 to {len(heads) - 1}, heads 0 "
-                               f"to {max(map(max, heads))}")
+                               f"to {max(itertools.chain(*heads))}")
         places.append(place)
     return tuple(dict.fromkeys(places)) or every
-
-
-def encoded(model: Contextual, texts: Sequence[str]) -> Float[np.ndarray, "n E"]:
-    """Vectors of texts; blank ones get zeros, as in evaluation."""
-    vectors = model.encode(texts)
-    vectors[[not text.strip() for text in texts]] = 0
-    return vectors
 
 
 def run(
@@ -175,14 +169,14 @@ def _layer(
     model: Contextual, measure: Measure, layer: int, heads: Sequence[int], report: Callable[[float], None]
 ) -> Mapping[str, np.ndarray]:
     """The items without each head and with each alone."""
-    stack = model.config.stack
-    kept = stack.kept[layer] if stack.kept else range(stack.heads)
+    kept = all_heads(model)[layer]
     reading = model.read(measure.texts)
     windows = len(reading.owner)
-    swept = Sweep(model.program()).vectors(model.placed, reading, model.packer(), layer, masks(
-        len(kept), [list(kept).index(head) for head in heads]), lambda done: report(done / windows))
-    swept[:, [not text.strip() for text in measure.texts]] = 0
-    items = np.stack([measure.items(vectors) for vectors in swept])
+    each = masks(len(kept), [kept.index(head) for head in heads])
+    swept = sweep_of(model).vectors(
+        model.placed, reading, model.packer(), layer, each, lambda done: report(done / windows)
+    )
+    items = np.stack([measure.items(vectors) for vectors in without_blank(swept, measure.texts)])
     return {"without": items[: len(heads)], "alone": items[len(heads) :]}
 
 
@@ -196,7 +190,7 @@ def _judged(
     seed: int,
 ) -> Ablation:
     """Scores, intervals and significance."""
-    m, kept = len(base["items"]), heads_of(model, "")
+    m, kept = len(base["items"]), all_heads(model)
     weights = bootstrap.draws(m, resamples, seed)
     score, drawn = measure.score(base["items"]), measure.resampled(base["items"], weights)
     rows = []

@@ -13,6 +13,7 @@ is taken a text at a time: each text of a packed row has masks of its own, and o
 Shapes: B rows, T positions, S texts of a row, D width, E width of a text's vector, L layers, H heads, m items, k texts
 of an item.
 """
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,7 @@ def gradients(
     return out.reshape(m, k, *out.shape[1:]).sum(axis=1)
 
 
+@functools.lru_cache(maxsize=4)
 def back(program: Program) -> Callable[[Any, Tokens, Array, Array], tuple[Float[Array, "B S H"], ...]]:
     """(parameters and steps, tokens, counted, dL/du [B, S, E]) -> dL/dm of each text, one array a layer; compiled."""
     numbers = program.config.stack.numbers

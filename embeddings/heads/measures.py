@@ -14,17 +14,19 @@ Gradient importance (importance.py) needs a loss of each item. Of vectors u it i
 Shapes: n texts, m items, k texts of an item, D width, R draws.
 """
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
+from embeddings.contextual.model import Contextual
 from embeddings.evaluation import classification, judged, labelled, retrieval, sts
 from embeddings.evaluation.judged import Collection
-from embeddings.evaluation.labelled import LabelledSet
+from embeddings.evaluation.labelled import Labelled, LabelledSet
 from embeddings.evaluation.reading import lines
 from embeddings.evaluation.sts import Pairs
 from embeddings.heads import bootstrap
@@ -46,6 +48,12 @@ class Loss:
     targets: Shaped[np.ndarray, "m"]
     """What the loss is told beside them."""
     of_item: Callable[[Float[Array, "k D"], Shaped[Array, ""]], Float[Array, ""]]
+    items: Int[np.ndarray, "m"]
+    """Numbers of the task's items, of which some may have no loss."""
+
+    def of(self, some: Int[np.ndarray, "some"]) -> Int[np.ndarray, "_"]:
+        """Rows of some items."""
+        return np.flatnonzero(np.isin(self.items, some))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +70,8 @@ class Measure:
     """The score of items, each counted as often as a draw has it."""
     loss: Callable[[Vectors], Loss]
     """What the vectors of the unmasked model give a gradient by."""
+    part: Callable[[int], "Measure"]
+    """The task with so many of its items, evenly spaced; all where it has no more."""
 
     def score(self, items: Float[np.ndarray, "m"]) -> float:
         """The score of all items."""
@@ -104,6 +114,26 @@ def _pairs(path: Path) -> Pairs:
     return Pairs(path.stem, first, second, np.array(judgements))
 
 
+def encoded(model: Contextual, texts: Sequence[str], **how: Any) -> Vectors:
+    """Vectors of texts; blank ones get zeros, as in evaluation."""
+    return without_blank(model.encode(texts, **how), texts)
+
+
+def without_blank(vectors: Float[np.ndarray, "*M n D"], texts: Sequence[str]) -> Float[np.ndarray, "*M n D"]:
+    """Zeros for blank texts."""
+    return np.where(np.array([bool(text.strip()) for text in texts])[:, None], vectors, 0)
+
+
+def _spaced(count: int, number: int) -> Int[np.ndarray, "some"]:
+    return np.linspace(0, count - 1, min(number, count)).round().astype(int)
+
+
+def _some_pairs(pairs: Pairs, number: int) -> Pairs:
+    rows = _spaced(len(pairs.first), number)
+    return Pairs(pairs.name, tuple(pairs.first[row] for row in rows), tuple(pairs.second[row] for row in rows),
+                 pairs.judgements[rows])
+
+
 def _distinct(texts: list[str]) -> tuple[tuple[str, ...], Int[np.ndarray, "n"]]:
     """Each text once, and which of them each is."""
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
@@ -137,7 +167,8 @@ def of_pairs(pairs: Pairs) -> Measure:
 
     return Measure(pairs.name, "Spearman's rho", texts, items,
                    lambda x, weights: bootstrap.correlations(x, judgements, weights),
-                   lambda _: Loss(members, scaled, squared))
+                   lambda _: Loss(members, scaled, squared, np.arange(len(members))),
+                   lambda number: of_pairs(_some_pairs(pairs, number)))
 
 
 def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
@@ -173,9 +204,14 @@ def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
             logits = jnp.concatenate([jnp.zeros(1), logits]) if two else logits
             return -jax.nn.log_softmax(logits)[label]
 
-        return Loss(tested[:, None], number, log_loss)
+        return Loss(tested[:, None], number, log_loss, np.arange(len(tested)))
 
-    return Measure(one.name, "accuracy", texts, items, bootstrap.means, loss)
+    def part(number: int) -> Measure:
+        rows = _spaced(len(answers), number)
+        test = Labelled(tuple(one.test.texts[row] for row in rows), tuple(one.test.labels[row] for row in rows))
+        return of_labels(dataclasses.replace(one, test=test), samples, times)
+
+    return Measure(one.name, "accuracy", texts, items, bootstrap.means, loss, part)
 
 
 OTHERS = 50
@@ -196,8 +232,8 @@ def of_collection(one: Collection) -> Measure:
     def loss(vectors: Vectors) -> Loss:
         grades = one.grades
         ranking = retrieval.nearest(vectors[queries], vectors[documents], one, min(2 * OTHERS, len(documents)))
-        members = []
-        for query in np.flatnonzero(grades.count_nonzero(axis=1) > 0):
+        members, asked = [], np.flatnonzero(grades.count_nonzero(axis=1) > 0)
+        for query in asked:
             row = grades[[query]].toarray()[0]
             wrong = [document for document in ranking[query] if document >= 0 and not row[document]][:OTHERS]
             members.append([queries[query], *documents[[int(np.argmax(row)), *wrong]]])
@@ -208,6 +244,16 @@ def of_collection(one: Collection) -> Measure:
             cosines = jax.vmap(cosine, (None, 0))(u[0], u[1:])
             return -jax.nn.log_softmax(SCALE * cosines)[0]
 
-        return Loss(members, np.zeros(len(members), np.float32), softmax)
+        return Loss(members, np.zeros(len(members), np.float32), softmax, asked)
 
-    return Measure(one.name, "nDCG@10", texts, items, bootstrap.means, loss)
+    def part(number: int) -> Measure:
+        rows = _spaced(len(one.queries), number)
+        place = np.full(len(one.queries), -1)
+        place[rows] = np.arange(len(rows))
+        judgements = one.judgements.copy()
+        judgements[:, 0] = place[judgements[:, 0]]
+        some = tuple(one.queries[row] for row in rows)
+        judgements = judgements[judgements[:, 0] >= 0]
+        return of_collection(dataclasses.replace(one, queries=some, judgements=judgements, left_out=one.left_out[rows]))
+
+    return Measure(one.name, "nDCG@10", texts, items, bootstrap.means, loss, part)

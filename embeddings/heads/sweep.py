@@ -22,6 +22,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from embeddings.contextual.model import Contextual, HeadMask
 from embeddings.contextual.packing import Packer
 from embeddings.contextual.program import AHEAD, Program
 from embeddings.contextual.texts import Reading
@@ -41,32 +42,34 @@ class Sweep:
 
     @functools.cached_property
     def call(self) -> Callable[..., Float[Array, "M B S E"]]:
-        """(parameters and steps, tokens, counted, layer, masks [M, H]) -> vectors, compiled for each shape.
+        """(parameters and steps, tokens, counted, layer, masks [M, H], others) -> vectors, compiled for each shape.
 
-        The layer is an array, or a number where layers have unequal numbers of heads: then each layer is compiled.
+        `others` are masks of all layers, of which that layer's is not read, or None. The layer is an array, or a number
+        where layers have unequal numbers of heads: then each layer is compiled.
         """
         mesh, static = self.program.mesh, () if self.program.config.stack.equal else (3,)
         if mesh.size == 1:
             return jax.jit(self._apply, static_argnums=static)
         rows, over = P(mesh.axis_names), P(None, mesh.axis_names)
 
-        def split(params: Any, tokens: Tokens, counted: Array, layer: Any, masks: Array) -> Array:
-            one = functools.partial(self._apply, layer=layer)
-            specs = (P(), rows, rows)
-            apply = jax.shard_map(lambda p, t, c, m: one(p, t, c, masks=m), mesh=mesh, in_specs=(*specs, P()),
-                                  out_specs=over, check_vma=False)
-            return apply(params, tokens, counted, masks)
+        def split(params: Any, tokens: Tokens, counted: Array, layer: Any, masks: Array, others: Any) -> Array:
+            def one(params: Any, tokens: Tokens, counted: Array, masks: Array, others: Any) -> Array:
+                return self._apply(params, tokens, counted, layer, masks, others)
+
+            specs = (P(), rows, rows, P(), P())
+            apply = jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=over, check_vma=False)
+            return apply(params, tokens, counted, masks, others)
 
         return jax.jit(split, static_argnums=static)
 
     def _apply(
-        self, params: Any, tokens: Tokens, counted: Array, layer: Any, masks: Float[Array, "M H"]
+        self, params: Any, tokens: Tokens, counted: Array, layer: Any, masks: Float[Array, "M H"], others: Any
     ) -> Float[Array, "M B S E"]:
         (of_model, of_steps), config = params, self.program.config
         t, layers = config.stack, of_model["transformer"]["layers"]
         x = self.program.module.embed(of_model, config, tokens)
         bias = distance_bias(of_model["distances"], tokens.ids.shape[1]) if getattr(config, "buckets", 0) else None
-        through = functools.partial(_through, layers, t, segments=tokens.segments, bias=bias)
+        through = functools.partial(_through, layers, t, others, segments=tokens.segments, bias=bias)
         x = through(x, 0, layer)
         here = _at(layers, t, layer)
         own = _of_kept(bias, t, layer)
@@ -95,8 +98,12 @@ class Sweep:
         layer: int,
         masks: Float[np.ndarray, "M H"],
         report: Callable[[int], None] | None = None,
+        others: HeadMask | None = None,
     ) -> Float[np.ndarray, "M w E"]:
-        """The vector of each window under each mask of a layer; `report` is told how many windows are done."""
+        """The vector of each window under each mask of a layer, and `others` of the other layers.
+
+        `report` is told how many windows are done.
+        """
         out, done, under_way = np.empty((len(masks), 0, 0), np.float32), 0, []
         where = jnp.int32(layer) if self.program.config.stack.equal else layer
         masks = jnp.asarray(masks, jnp.float32)
@@ -113,7 +120,7 @@ class Sweep:
                 report(done)
 
         for call in packer.calls(reading.ids, reading.types, reading.starts, reading.skipped):
-            under_way.append((call, self.call(params, call.tokens, call.counted, where, masks)))
+            under_way.append((call, self.call(params, call.tokens, call.counted, where, masks, others)))
             if len(under_way) > AHEAD:
                 take()
         while under_way:
@@ -121,12 +128,27 @@ class Sweep:
         return out
 
 
+@functools.lru_cache(maxsize=4)
+def sweep_of(model: Contextual) -> Sweep:
+    """The sweep of a model's `encode`, compiled once."""
+    return Sweep(model.program())
+
+
 def _through(
-    layers: Any, t: Any, x: Float[Array, "B T D"], first: Any, last: Any, *, segments: Array, bias: Array | None
+    layers: Any,
+    t: Any,
+    masks: Any,
+    x: Float[Array, "B T D"],
+    first: Any,
+    last: Any,
+    *,
+    segments: Array,
+    bias: Array | None,
 ) -> Float[Array, "B T D"]:
     """x after the layers `first` .. `last - 1`."""
     def body(n: Any, x: Array) -> Array:
-        return _block(t, n).apply({"params": _at(layers, t, n)}, x, segments, _of_kept(bias, t, n))[0]
+        mask = None if masks is None else _at(masks, t, n)
+        return _block(t, n).apply({"params": _at(layers, t, n)}, x, segments, _of_kept(bias, t, n), mask)[0]
 
     if t.equal:
         return jax.lax.fori_loop(first, last, body, x)
@@ -138,7 +160,7 @@ def _block(t: Any, layer: Any) -> Block:
 
 
 def _at(layers: Any, t: Any, layer: Any) -> Any:
-    """The parameters of a layer."""
+    """What belongs to a layer, of parameters or masks."""
     if not t.equal:
         return layers[layer]
     return jax.tree.map(lambda p: jax.lax.dynamic_index_in_dim(p, layer, keepdims=False), layers)

@@ -26,7 +26,7 @@ from embeddings import command, encoder
 from embeddings.evaluation import sts
 from embeddings.fields import Count
 from embeddings.heads import ablation
-from embeddings.heads.sweep import Sweep
+from embeddings.heads.sweep import sweep_of
 from embeddings.inputs.sequences import Tokens
 from embeddings.models.pooling import after_pooling, pooled
 
@@ -118,13 +118,13 @@ def main(flags: Flags, words: list[str]) -> None:
     texts = list(dict.fromkeys(both))
     place = {text: n for n, text in enumerate(texts)}
     rows = [place[text] for text in both]
-    t, reading, sweep, loop = model.config.stack, model.read(texts), Sweep(model.program()), Sorted(model, both)
+    t, reading, sweep, loop = model.config.stack, model.read(texts), sweep_of(model), Sorted(model, both)
     heads = flags.heads or t.heads
     calls = list(model.packer().calls(reading.ids, reading.types, reading.starts, reading.skipped))
     masks = ablation.masks(t.heads, range(heads))[:heads]
     whole = np.ones((t.layers, t.heads), np.float32)
     for call in {call.tokens.ids.shape: call for call in calls}.values():  # compiled
-        jax.block_until_ready(sweep.call(model.placed, call.tokens, call.counted, jnp.int32(t.layers - 1), masks))
+        jax.block_until_ready(sweep.call(model.placed, call.tokens, call.counted, jnp.int32(t.layers - 1), masks, None))
     loop.encode(whole)
     model.encode(both, head_mask=whole)
     total = collections.Counter()
@@ -134,7 +134,8 @@ def main(flags: Flags, words: list[str]) -> None:
         slow, looped = timed(lambda of_layer=of_layer: np.stack([loop.encode(mask) for mask in of_layer]))
         packed, _ = timed(functools.partial(model.encode, both, head_mask=of_layer[0]))
         row = {"sweep": seconds, "sorted": slow, "packed": packed * heads,
-               "sweep flops": flops_of_sweep(model, calls, layer, heads), "sorted flops": heads * loop.flops()}
+               "sweep flops": float(flops_of_sweep(model, calls, layer, heads)),
+               "sorted flops": float(heads * loop.flops())}
         difference = float(np.abs(swept[:, rows] - looped).max())
         print(json.dumps({"layer": layer, **row, "ratio": slow / seconds, "difference": difference}), flush=True)
         total.update(row)

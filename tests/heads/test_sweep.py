@@ -1,18 +1,12 @@
 """Masks swept layer by layer give what encoding under each mask gives."""
 import dataclasses
-import functools
 
 import jax
 import numpy as np
 import pytest
 from heads.conftest import SIZES, UNEQUAL, texts, tiny
 
-from embeddings.heads.sweep import Sweep
-
-
-@functools.cache
-def sweep_of(model):
-    return Sweep(model.program())
+from embeddings.heads.sweep import sweep_of
 
 
 def swept(model, layer, masks, some):

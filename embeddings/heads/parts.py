@@ -1,0 +1,204 @@
+"""The parts of the command: each does its work, writes its files and yields what is shown."""
+import csv
+import dataclasses
+import io
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embeddings.contextual import folder, removal
+from embeddings.contextual.model import Contextual
+from embeddings.contextual.removal import Place
+from embeddings.evaluation.table import Percent, Table
+from embeddings.files import write_whole
+from embeddings.heads import ablation, attention_page, drawing, importance
+from embeddings.heads import gates as l0
+from embeddings.heads import layers as stack
+from embeddings.heads import patterns as looks
+from embeddings.heads import pruning as curves
+from embeddings.heads.ablation import Ablation, Report
+from embeddings.heads.measures import Measure, encoded
+from embeddings.problems import Problem
+
+SPEED, ROUNDS = 500, 3
+"""Texts that a smaller model is timed on, and how often; the fastest counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a part is given."""
+
+    flags: Any
+    """ablate.Flags."""
+    model: Contextual
+    measure: Measure
+    places: Sequence[Place]
+    """Heads that were asked for."""
+    output: Path
+    report: Report
+    clock: Callable[[], float]
+    """Seconds."""
+
+
+def _write(output: Path, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *tables: Table) -> None:
+    """NAME.csv with full digits, and NAME.md."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([columns, *rows])
+    write_whole(output / f"{name}.csv", text.getvalue())
+    write_whole(output / f"{name}.md", "\n".join(table.markdown() for table in tables))
+
+
+def _ablated(work: Work) -> Ablation:
+    flags = work.flags
+    return ablation.run(work.model, work.measure, work.places, work.output, work.report, flags.resamples, flags.seed)
+
+
+def heads(work: Work) -> Iterator[str]:
+    """heads.csv, heads.md, heads.html, heads.png."""
+    flags, output = work.flags, work.output
+    found = _ablated(work)
+    table = drawing.table(found)
+    _write(output, "heads", drawing.COLUMNS, drawing.rows(found), table)
+    write_whole(output / "heads.html", drawing.page(found, flags.model))
+    yield table.text()
+    try:
+        write_whole(output / "heads.png", drawing.picture(found))
+    except Problem as problem:
+        yield f"left out: heads.png: {problem}"
+
+
+def patterns(work: Work) -> Iterator[str]:
+    """patterns.csv, patterns.md; attention.html where there is a sentence."""
+    flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
+    if flags.sentence:
+        yield from _drawn(work)
+    texts = [text for text in measure.texts if text.strip()][: flags.texts]
+    found = looks.measured(model, texts, lambda done: report("reading attention", done / len(texts)))
+    cluster = looks.clusters(found.divergence, min(flags.clusters, len(found.places)))
+    plane = looks.flat(found.divergence)
+    rows = [(*place, *map(float, values), int(c), float(x), float(y)) for place, values, c, (x, y)
+            in zip(found.places, found.values, cluster, plane, strict=True)]
+    note = (f"Means over {found.tokens:,} tokens of {len(texts):,} texts: entropy in nats, distance in tokens, the "
+            "others shares of the weight a token gives. Clusters by Jensen-Shannon divergence.")
+    columns = ("layer", "head", *looks.NAMES, "cluster")
+    table = Table("What heads look at", columns, tuple(row[:-2] for row in rows), (note,))
+    groups = tuple(
+        (int(c), int(np.sum(cluster == c)), *map(float, found.values[cluster == c].mean(axis=0)),
+         " ".join(f"{layer}.{head}" for (layer, head), mine in zip(found.places, cluster, strict=True) if mine == c))
+        for c in np.unique(cluster))
+    clusters = Table("Clusters of heads", ("cluster", "heads", *looks.NAMES, "LAYER.HEAD"), groups)
+    _write(output, "patterns", (*columns, "x", "y"), rows, table, clusters)
+    yield table.text()
+    yield clusters.text()
+
+
+def _drawn(work: Work) -> Iterator[str]:
+    """The attention of the sentence: of all heads as a page, of those that were named, or else the first, as text."""
+    flags, model, places = work.flags, work.model, work.places
+    weights, there = model.attention(flags.sentence), removal.heads(model)
+    tokens = model.tokens(flags.sentence).tokens
+    write_whole(work.output / "attention.html", attention_page.page(tokens, weights, there, flags.sentence))
+    for layer, head in places if flags.head else places[:1]:
+        yield attention_page.lines(tokens, weights[layer][there[layer].index(head)], f"layer {layer}, head {head}")
+
+
+def pruning(work: Work) -> Iterator[str]:
+    """pruning.csv, pruning.md, pruned/."""
+    flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
+    vectors = encoded(model, measure.texts)
+    loss = measure.loss(vectors)
+    gradients = importance.gradients(model, measure.texts, vectors, loss,
+                                     lambda done: report("gradients of heads", done / loss.members.size))
+    weight = importance.importance(gradients)
+    every = [(layer, head) for layer, some in enumerate(removal.heads(model)) for head in some]
+    orders = {"gradient": sorted(every, key=lambda place: weight[place])}
+    if (output / ablation.PARTS).is_dir() and len(places) == len(every):
+        known = _ablated(work)
+        orders["ablation"] = [(h.layer, h.head) for h in sorted(known.heads, key=lambda h: -h.change.value)]
+    found = {name: curves.by_order(model, measure, order, flags.points, lambda share, name=name: report(
+        f"pruning by {name}", share)) for name, order in orders.items()}
+    small = measure.part(flags.greedy)
+    steps = curves.greedy(model, small, flags.points, lambda share: report("pruning greedily", share))
+    order = list(itertools.chain(*(point.heads for point in steps)))
+    found["greedy"] = curves.by_order(model, measure, order, flags.points,
+                                      lambda share: report("scoring the greedy order", share))
+    rows = [(name, point.pruned, point.pruned / len(every), point.score,
+             " ".join(f"{layer}.{head}" for layer, head in point.heads)) for name, curve in found.items()
+            for point in curve]
+    by_count = zip(*found.values(), strict=True)
+    table = Table(f"{measure.name}: {measure.metric} against heads pruned", ("pruned", "%", *found), tuple(
+        (points[0].pruned, Percent(points[0].pruned / len(every)), *(f"{point.score:.4f}" for point in points))
+        for points in by_count), (f"The greedy order was found on {flags.greedy:,} items at most.",))
+    _write(output, "pruning", ("order", "pruned", "share", "score", "heads"), rows, table)
+    yield table.text()
+    best = max(found, key=lambda name: sum(point.score for point in found[name]))
+    gone = list(itertools.chain(*(point.heads for point in found[best])))[: round(flags.prune * len(every))]
+    yield _smaller(work, gone, "pruned", f"by {best}")
+
+
+def _smaller(work: Work, gone: Sequence[Place], name: str, how: str) -> str:
+    """Writes the model without some heads; says what it is worth, and how fast it is beside the whole one."""
+    model, measure, texts = work.model, work.measure, work.measure.texts[:SPEED]
+    less = removal.removed(model, removal.kept(model, gone))
+    if (work.output / name / folder.HEADS).is_file():  # of an earlier run
+        shutil.rmtree(work.output / name)
+    folder.write(work.output / name, less)
+    seconds = np.empty((ROUNDS + 1, 2))
+    for n, which in np.ndindex(*seconds.shape):  # in turn; the first round compiles
+        began = work.clock()
+        (model, less)[which].encode(texts)
+        seconds[n, which] = work.clock() - began
+    before, after = np.min(seconds[1:], axis=0)
+    score = measure.score(measure.items(encoded(less, measure.texts)))
+    return (f"{work.output / name}: {how}, {len(gone)} heads removed; {measure.metric} {score:.4f}; "
+            f"{removal.parameters(model):,} parameters, now {removal.parameters(less):,}; {len(texts):,} texts in "
+            f"{before:.2f} s, now {after:.2f} s: {before / after:.2f}x\n")
+
+
+def gates(work: Work) -> Iterator[str]:
+    """gates.csv, gates.md, gated/."""
+    flags, model, measure, report = work.flags, work.model, work.measure, work.report
+    vectors = encoded(model, measure.texts)
+    items = measure.items(vectors)
+    how = l0.Training(flags.penalty, flags.steps, seed=flags.seed)
+    log_alpha = l0.learned(model, measure, vectors, np.arange(0, len(items), 2), how,
+                           lambda share: report("learning gates", share))
+    settled = l0.settled(log_alpha)
+    gone = [(int(layer), int(head)) for layer, head in zip(*np.nonzero(settled == 0), strict=True)]
+    odd = (np.arange(len(items)) % 2)[None]
+
+    def score(**how: Any) -> float:
+        return float(measure.resampled(measure.items(encoded(model, measure.texts, **how)), odd)[0])
+
+    rows = [(layer, head, float(log_alpha[layer, head]), float(settled[layer, head]))
+            for layer, head in np.ndindex(*settled.shape)]
+    table = Table(f"{measure.name}: L0 gates", ("", measure.metric), (
+        ("all heads", f"{score():.4f}"), ("gates as learned", f"{score(head_mask=settled):.4f}"),
+        (f"{len(gone)} of {len(rows)} heads closed, the others whole",
+         f"{score(head_mask=curves.mask(model, gone)):.4f}")),
+        ("Gates are learned on every second item, scores are of the others.",))
+    _write(work.output, "gates", ("layer", "head", "log_alpha", "gate"), rows, table)
+    yield table.text()
+    yield _smaller(work, gone, "gated", "by gates")
+
+
+def layers(work: Work) -> Iterator[str]:
+    """layers.csv, layers.md."""
+    model, measure = work.model, work.measure
+    found = stack.measured(model, measure, work.report)
+    rows = [(layer, pooled, weight, found.without[layer - 1] if layer else None)
+            for layer, (pooled, weight) in enumerate(zip(found.pooled, found.weights, strict=True))]
+    note = ("Layers from 1, 0 is what goes into the first. Score of the states pooled after each, their weight in a "
+            f"mix learned on every second item, score without the layer. On the other items: the last layer "
+            f"{found.half[0]:.4f}, the mix {found.half[1]:.4f}.")
+    shown = tuple((layer, f"{pooled:.4f}", weight, "" if without is None else f"{without:.4f}")
+                  for layer, pooled, weight, without in rows)
+    table = Table(f"{measure.name}: {measure.metric} {found.score:.4f} with all layers",
+                  ("layer", "pooled", "mix", "without"), shown, (note,))
+    _write(work.output, "layers", ("layer", "pooled", "mix", "without"), rows, table)
+    yield table.text()

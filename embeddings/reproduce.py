@@ -1,0 +1,252 @@
+"""Reproduces rows of papers' tables: trains or loads what each row needs, and puts what comes out beside the paper.
+
+    python -m embeddings.reproduce experiments/sts --models=MODELS
+    python -m embeddings.reproduce experiments/word2vec/brown_skipgram.flags
+    python -m embeddings.reproduce experiments --dry_run
+    python -m embeddings.reproduce experiments --check
+
+A row is a flag file with --row.name; a folder stands for all rows below it. Prints published, reference, ours, their
+difference, seeds, hardware, time and commit, and writes them as records beside the flag files, as ROWS/table.md and
+table.csv where a folder was named, and all of them as RESULTS.md of the folder `experiments`. What was done with the
+same flags is not done again. --check does nothing new: it makes every committed number once more, from a run's folder
+where that is still there, and says which do not agree.
+"""
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from embeddings import command
+from embeddings.fields import Amount
+from embeddings.problems import Problem, UsageProblem
+
+WHOLE = "experiments"
+"""The folder whose RESULTS.md holds all tables."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is done."""
+
+    runs: str = "runs/reproduce"
+    """Folder for the runs."""
+    models: str = ""
+    """Folder in which --row.model and --start_from are looked for by name, before the hub is asked."""
+    dry_run: bool = False
+    """Whether the work is listed with its hours, and nothing done."""
+    check: bool = False
+    """Whether records are only held against their flag files, runs and tables."""
+    reference: bool = True
+    """Whether reference implementations are run."""
+    tolerance: Amount = 0.005
+    """How far a number made again may be off (--check), times 100."""
+
+
+def main(flags: Flags, words: list[str]) -> None:
+    """Goes through the rows in order."""
+    if not words:
+        raise UsageProblem("name a flag file of a row, or a folder of them, as experiments/sts")
+    from embeddings.reproduction import records, rows
+
+    paths = [Path(word) for word in words]
+    found = rows.find(paths)
+    if flags.dry_run:
+        listed(found)
+        return
+    if flags.check:
+        checked(flags, found)
+        return
+    failed = [row for row in found if not done(flags, row)]
+    for table in records.tables(found):
+        print(table.text())
+    written(paths)
+    if failed:
+        raise Problem(f"{len(failed)} of {len(found)} rows were not run: {', '.join(row.name for row in failed)}: see "
+                      "above what is missing")
+
+
+def listed(found: list[Any]) -> None:
+    """Prints what is left to do."""
+    from embeddings.reproduction import records
+
+    hours, unknown = 0.0, 0
+    for row in found:
+        given, record = row.settings.row, records.read(row)
+        left = [seed for seed in given.seeds if seed not in record.ours]
+        reference = bool(given.reference) and record.reference is None
+        hours += given.hours * len(left)
+        unknown += bool(left) and not given.hours
+        state = "done" if not left and not reference else " and ".join(filter(None, (
+            f"seed{'s' * (len(left) > 1)} {', '.join(map(str, left))}" * bool(left), given.reference * reference)))
+        print(f"{row.file}: {row.name}: {state}" + (f" ({given.hours:g} hours a seed)" if left and given.hours else "")
+              + (f"; fetch: {given.fetch}" if left and given.fetch else ""))
+    print(f"{hours:.2f} hours" + (f", and {unknown} rows for which nobody knows" if unknown else ""))
+
+
+def done(flags: Flags, row: Any) -> bool:
+    """Does what is left of a row; whether all of it is done then. What is missing is said."""
+    from embeddings.reproduction import records
+
+    record = records.read(row)
+    try:
+        for seed in row.settings.row.seeds:
+            if seed not in record.ours:
+                print(f"{row.file}: seed {seed}", file=sys.stderr, flush=True)
+                record.ours[seed] = ours(flags, row, seed)
+                records.write(row, record)
+        if row.settings.row.reference and flags.reference and record.reference is None:
+            print(f"{row.file}: {row.settings.row.reference}", file=sys.stderr, flush=True)
+            record.reference = reference(flags, row)
+            records.write(row, record)
+    except Problem as problem:
+        fetch = row.settings.row.fetch
+        print(f"{row.file}: not run: {problem}" + (f"; fetch {fetch}" if fetch else ""), file=sys.stderr)
+        return False
+    return True
+
+
+def ours(flags: Flags, row: Any, seed: int) -> Any:
+    """A run of ours, trained by the command of training, or what a model scores."""
+    begun = time.monotonic()
+    start = row.settings.start_from
+    if row.settings.row.model:
+        found = measured(row, _loaded(flags, row))
+    else:
+        run = Path(flags.runs) / f"{row.file.stem}-{row.key}-{seed}"
+        done = subprocess.run(
+            [sys.executable, "-m", "embeddings.train", f"--flagfile={row.file}", f"--seed={seed}", f"--run={run}",
+             f"--start_from={_weights(flags, start)}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise Problem((done.stderr.strip().splitlines() or ["training failed"])[-1])
+        found = from_run(run)
+    return _made(row, found, time.monotonic() - begun)
+
+
+def reference(flags: Flags, row: Any) -> Any:
+    """The reference's numbers."""
+    from embeddings.reproduction import references
+
+    begun = time.monotonic()
+    weights = _weights(flags, row.settings.row.model or row.settings.start_from)
+    model = references.model(row.seeded(row.settings.row.seeds[0]), weights, _data(), command.cache(),
+                             os.cpu_count() or 1)
+    return _made(row, measured(row, model), time.monotonic() - begun)
+
+
+def measured(row: Any, model: Any) -> dict[str, float]:
+    """What a model scores in the row's tasks, as metrics.jsonl names it."""
+    from embeddings.evaluation import tasks
+
+    options = tasks.Options(vocabulary=row.settings.evaluate.vocabulary, cache=command.cache())
+    return {f"{task.name}/{name}": value for task in tasks.tasks(row.settings.evaluate.tasks, _data(), options)
+            for name, value in task.scores(model).items()}
+
+
+def from_run(run: Path) -> dict[str, float]:
+    """The last value of everything in a run's metrics.jsonl. Raises Problem where there is none."""
+    from embeddings.training import run_folder
+
+    try:
+        lines = [json.loads(line) for line in (run / run_folder.METRICS).read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise Problem(f"{run / run_folder.METRICS}: cannot be read ({error}): delete the folder, it is made again"
+                      ) from None
+    return {name: float(value) for line in lines for name, value in line.items() if name != "step"}
+
+
+def checked(flags: Flags, found: list[Any]) -> None:
+    """Holds records against runs that are there, and pages against records. Raises Problem for what does not agree."""
+    from embeddings.reproduction import records
+
+    wrong: list[str] = []
+    for row in found:
+        record = records.read(row)
+        if row.record.exists() and not record.ours:
+            wrong.append(f"{row.record} was made with other flags")
+        for seed, made in record.ours.items():
+            run = Path(flags.runs) / f"{row.file.stem}-{row.key}-{seed}"
+            if not run.exists():
+                continue
+            again = from_run(run)
+            wrong += [f"{row.record}: {name} of seed {seed} is {value} there and {again.get(name)} in {run}"
+                      for name, value in made.scores.items()
+                      if name not in again or 100 * abs(again[name] - value) > flags.tolerance]
+    for page, text in pages({row.file.parent for row in found}).items():
+        if not page.is_file() or page.read_text() != text:
+            wrong.append(f"{page} is not what the records say: python -m embeddings.reproduce writes it")
+    if wrong:
+        raise Problem("; ".join(wrong))
+    print(f"{len(found)} rows agree with their records and tables")
+
+
+def written(paths: list[Path]) -> None:
+    """Writes tables in the folders that were named, or whose rows were, and RESULTS.md."""
+    from embeddings.files import write_whole
+
+    files = {path.parent for path in paths if path.is_file() and WHOLE in (parent.name for parent in path.parents)}
+    folders = {path for path in paths if path.is_dir()} | files
+    for page, text in pages(folders).items():
+        write_whole(page, text)
+
+
+def pages(folders: set[Path]) -> dict[Path, str]:
+    """What each folder's table.md and table.csv hold, and RESULTS.md of the folder of all experiments."""
+    from embeddings.reproduction import records, rows
+
+    found: dict[Path, str] = {}
+    for folder in sorted(folders):
+        whole = next((path for path in (folder, *folder.parents) if path.name == WHOLE), None)
+        if whole:
+            found[whole / "RESULTS.md"] = records.markdown(rows.find([whole]))
+        if folder != whole:
+            some = rows.find([folder])
+            found[folder / "table.md"] = "\n".join(table.markdown() for table in records.tables(some))
+            found[folder / "table.csv"] = records.comma_separated(some)
+    return found
+
+
+def _made(row: Any, scores: dict[str, float], seconds: float) -> Any:
+    import platform
+
+    import jax
+
+    from embeddings import provenance
+    from embeddings.reproduction.records import Made
+
+    missing = [name for name in row.settings.row.scores if name not in scores]
+    if missing:
+        near = ", ".join(name for name in scores if name.partition("/")[0] == missing[0].partition("/")[0])
+        raise Problem(f"{row.file}: --row.scores: nothing is measured as {missing[0]}, only {near or 'nothing'}: see "
+                      "--evaluate.tasks")
+    device = jax.devices()[0]
+    hardware = f"{os.cpu_count()} cores ({platform.machine()})" if device.platform == "cpu" else (
+        f"{jax.device_count()} x {device.device_kind}")
+    versions = {name: provenance.version(name) for name in ("jax", "numpy", "gensim", "sentence-transformers")}
+    return Made({name: scores[name] for name in row.settings.row.scores}, round(seconds, 1),
+                provenance.commit(Path(__file__).parent), hardware, versions)
+
+
+def _weights(flags: Flags, name: str) -> str:
+    """Where a model is."""
+    there = Path(flags.models) / name
+    return str(there) if name and flags.models and there.exists() else name
+
+
+def _loaded(flags: Flags, row: Any) -> Any:
+    from embeddings import encoder
+
+    return encoder.load(_weights(flags, row.settings.row.model))
+
+
+def _data() -> Path | None:
+    folder = os.environ.get("EMBEDDINGS_DATA")
+    return Path(folder) if folder else None
+
+
+if __name__ == "__main__":
+    command.run(main, Flags, positional="PATH...")

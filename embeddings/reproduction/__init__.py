@@ -1,0 +1,1 @@
+"""Rows of papers' tables: found, run beside a reference implementation, recorded, and rendered."""

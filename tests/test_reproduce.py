@@ -1,0 +1,145 @@
+"""Rows of tables, from flag files to pages: made once, recorded, checked; and the committed ones."""
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from embeddings import flags, reproduce
+from embeddings.evaluation import tasks
+from embeddings.experiment import Experiment
+from embeddings.problems import Problem, UsageProblem
+from embeddings.reproduce import Flags
+from embeddings.reproduction import records, rows
+from embeddings.training import architectures, mesh
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+SMALL = """--vocabulary.min_count=1
+--word2vec.width=8
+--word2vec.block=16
+--word2vec.chunk=32
+--train.batch=1000
+--train.steps=3
+--evaluate.tasks=python_docs
+--row.table=A paper, table 1
+--row.scores=python_docs/3CosAdd/total
+--row.published=12.5
+--row.source=the paper
+--row.seeds=0,1
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of experiments with one row that was run, and one whose text is not there."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    draw = np.random.default_rng(0)
+    words = sorted({word for line in tasks.PYTHON_DOCS.read_text().splitlines()[:40] if line[:1].isalpha()
+                    for word in line.split()})
+    (folder / "text.txt").write_text("\n".join(" ".join(draw.choice(words, 8)) for _ in range(300)))
+    table = folder / "experiments" / "paper"
+    table.mkdir(parents=True)
+    (table / "first.flags").write_text(f"{SMALL}--corpus={folder / 'text.txt'}\n--row.name=first\n")
+    (table / "second.flags").write_text(f"{SMALL}--corpus={folder / 'none.txt'}\n--row.name=second\n"
+                                        "--row.fetch=the text of the paper\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "embeddings.reproduce", str(table), f"--runs={folder / 'runs'}"], capture_output=True,
+        text=True)
+    return folder, table, done
+
+
+def test_rows_are_run_and_stand_beside_the_paper(place):
+    folder, table, done = place
+    assert done.returncode == 1  # one row could not be run
+    assert done.stderr.splitlines()[-1].startswith("reproduce: 1 of 2 rows were not run: second: see above")
+    assert "second.flags: not run: " in done.stderr and "; fetch the text of the paper" in done.stderr
+    record = json.loads((table / "records" / "first.json").read_text())
+    assert [*record["ours"]] == ["0", "1"]
+    scores = [100 * made["scores"]["python_docs/3CosAdd/total"] for made in record["ours"].values()]
+    page = (table / "table.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith("| first |"))
+    mean, spread = np.mean(scores), np.std(scores, ddof=1)
+    assert f" 12.50 | - | {mean:.2f} ± {spread:.2f} | {mean - 12.5:+.2f} |" in line
+    assert "| second | python_docs/3CosAdd/total | 12.50 | - | not run |" in page
+    assert (folder / "experiments" / "RESULTS.md").read_text().endswith(page)
+    assert len((table / "table.csv").read_text().splitlines()) == 3
+
+
+def test_what_is_done_is_not_done_again(place, capsys):
+    folder, table, _ = place
+    before = (table / "records" / "first.json").read_text()
+    reproduce.main(Flags(str(folder / "nowhere")), [str(table / "first.flags")])
+    assert (table / "records" / "first.json").read_text() == before and not (folder / "nowhere").exists()
+    reproduce.main(Flags(dry_run=True), [str(table)])
+    shown = capsys.readouterr().out
+    assert "first.flags: first: done\n" in shown
+    assert "second.flags: second: seeds 0, 1; fetch: the text of the paper\n" in shown
+
+
+def test_numbers_that_were_typed_are_found(place, capsys):
+    folder, table, _ = place
+    check = Flags(str(folder / "runs"), check=True)
+    reproduce.main(check, [str(table)])
+    assert "2 rows agree" in capsys.readouterr().out
+    page, record = folder / "experiments" / "RESULTS.md", table / "records" / "first.json"
+    for file, old, new in ((page, "12.50", "12.51"), (record, '"python_docs/3CosAdd/total": ', "\\g<0>1")):
+        before = file.read_text()
+        file.write_text(before.replace(old, new, 1) if file == page else before.replace(old, old + "9", 1))
+        with pytest.raises(Problem, match=file.name):
+            reproduce.main(check, [str(table)])
+        file.write_text(before)
+    flag_file = table / "first.flags"
+    before = flag_file.read_text()
+    flag_file.write_text(before.replace("width=8", "width=12"))
+    with pytest.raises(Problem, match="was made with other flags"):
+        reproduce.main(check, [str(table)])
+    flag_file.write_text(before)
+
+
+@pytest.mark.parametrize(("lines", "says"), [
+    ("--row.name=x\n", "--row.name=x: no metric: name what is compared with --row.scores"),
+    ("--row.name=x\n--row.scores=a,b\n--row.published=1\n", "--row.published has 1 values for 2 --row.scores"),
+    ("--seed=1\n", "no row of a table there"),
+])
+def test_rows_that_cannot_be_are_refused(tmp_path, lines, says):
+    (tmp_path / "a.flags").write_text(lines)
+    with pytest.raises(UsageProblem, match=says):
+        rows.find([tmp_path])
+
+
+def test_two_rows_of_one_name_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.flags").write_text("--row.name=x\n--row.scores=a\n")
+    with pytest.raises(Problem, match=r"b.flags: a second row 'x' of '', after .*a.flags: name one of them otherwise"):
+        rows.find([tmp_path])
+
+
+def test_a_score_that_is_not_measured_is_named(place, capsys):
+    folder, table, _ = place
+    wrong = folder / "wrong.flags"
+    wrong.write_text((table / "first.flags").read_text().replace("3CosAdd/total", "3CosAdd/sum"))
+    with pytest.raises(Problem, match="1 of 1 rows were not run"):
+        reproduce.main(Flags(str(folder / "runs")), [str(wrong)])
+    assert "nothing is measured as python_docs/3CosAdd/sum, only python_docs/3CosAdd/" in capsys.readouterr().err
+
+
+def test_the_committed_pages_are_what_the_records_say():
+    found = rows.find([EXPERIMENTS])
+    assert len(found) > 20
+    for row in found:
+        assert not row.record.exists() or records.read(row).ours, f"{row.record} was made with other flags"
+    for page, text in reproduce.pages({EXPERIMENTS}).items():
+        assert page.read_text() == text, f"{page}: python -m embeddings.reproduce writes it"
+
+
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.rglob("*.flags")), ids=lambda f: str(f.relative_to(EXPERIMENTS)))
+def test_every_committed_experiment_is_built_at_full_size(file):
+    settings = flags.load(file, Experiment)
+    if settings.contextual and settings.start_from:
+        settings = dataclasses.replace(settings, start_from="")  # what it starts from gives the sizes, and is not here
+    job = architectures.planned(settings, 50000, mesh.make(settings.mesh, jax.devices()[:1]))
+    assert sum(leaf.size for leaf in jax.tree.leaves(job.like()["params"])) > 1e5

@@ -10,8 +10,8 @@ With a_ts the weight that token t gives to token s of its text, means over token
     next           a_t,t+1, of tokens that have one after
     self           a_tt
 
-Two heads are as far apart as the mean over tokens of the Jensen-Shannon divergence of what they give (section 6); the root of that is a
-Euclidean distance, so that clusters are Ward's.
+Two heads are as far apart as the mean over tokens of the Jensen-Shannon divergence of what they give (section 6). Its
+root is a Euclidean distance, so that clusters are Ward's.
 
 Shapes: B rows, T positions, L layers, H heads, G heads of all layers, C clusters.
 """

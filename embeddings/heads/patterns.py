@@ -10,8 +10,8 @@ With a_ts the weight that token t gives to token s of its text, means over token
     next           a_t,t+1, of tokens that have one after
     self           a_tt
 
-Two heads are as far apart as the mean over tokens of the Jensen-Shannon divergence of what they give (their section 6);
-clusters are those of average linkage.
+Two heads are as far apart as the mean over tokens of the Jensen-Shannon divergence of what they give (section 6). Its
+root is a Euclidean distance, so that clusters are Ward's.
 
 Shapes: B rows, T positions, L layers, H heads, G heads of all layers, C clusters.
 """
@@ -134,7 +134,7 @@ def clusters(divergence: Float[np.ndarray, "G G"], number: int) -> Int[np.ndarra
     apart = np.sqrt(np.maximum(divergence, 0))
     apart = (apart + apart.T) / 2
     np.fill_diagonal(apart, 0)
-    found = fcluster(linkage(squareform(apart), "average"), number, "maxclust")
+    found = fcluster(linkage(squareform(apart), "ward"), number, "maxclust")
     _, first, which = np.unique(found, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[which] + 1
 

@@ -28,17 +28,22 @@ def archive(**messages):
     return held.getvalue()
 
 
+def packed(content):
+    """The same bytes at any time: they stand in names of tests."""
+    return gzip.compress(content, mtime=0)
+
+
 PARTS = ("train", "dev", "test")
 FILES = {
     "banking77/train.csv": b'text,category\r\n"one, two",card\r\nthree,cash\r\n',
     "banking77/test.csv": b"text,category\r\nfour,cash\r\nfive,card\r\n",
     "ag_news/test.csv": b'"3","A ""title""","and\\more"\n"4","B","c"\n',
-    "senteval/MR/rt-polarity.pos.gz": gzip.compress(b"good \nfine \n", mtime=0),
-    "senteval/MR/rt-polarity.neg.gz": gzip.compress(b"bad \n", mtime=0),
-    **{f"sst2/sentiment-{part}.tsv.gz": gzip.compress(b"so good \t1\nso bad\t0\n", mtime=0) for part in PARTS},
-    **{f"sst5/sentiment-{part}.tsv.gz": gzip.compress(b"4 so good\n0 so bad\n", mtime=0) for part in PARTS},
-    "senteval/TREC/train_5500.label.gz": gzip.compress(b"NUM:dist How far ?\nHUM:desc Who is \xe9 ?\n", mtime=0),
-    "senteval/TREC/TREC_10.label.gz": gzip.compress(b"NUM:dist How far ?\nLOC:city Where ?\n", mtime=0),
+    "senteval/MR/rt-polarity.pos.gz": packed(b"good \nfine \n"),
+    "senteval/MR/rt-polarity.neg.gz": packed(b"bad \n"),
+    **{f"sst2/sentiment-{part}.tsv.gz": packed(b"so good \t1\nso bad\t0\n") for part in PARTS},
+    **{f"sst5/sentiment-{part}.tsv.gz": packed(b"4 so good\n0 so bad\n") for part in PARTS},
+    "senteval/TREC/train_5500.label.gz": packed(b"NUM:dist How far ?\nHUM:desc Who is \xe9 ?\n"),
+    "senteval/TREC/TREC_10.label.gz": packed(b"NUM:dist How far ?\nLOC:city Where ?\n"),
     "20news-bydate-test.tar.xz": archive(sci_space=[MESSAGE], talk_politics=[MESSAGE, "Subject: empty\n\n\n"]),
 }
 
@@ -81,10 +86,10 @@ def test_every_layout_is_read(place):
     ("AG News", "ag_news/test.csv", b'"1","a","b"\n"2","c"\n', "test.csv:2: expected a section, a title and"),
     ("AG News", "ag_news/test.csv", b'"1","a","b\n', "test.csv:1: expected a section, a title and"),
     ("MR", "senteval/MR/rt-polarity.neg.gz", b"plain", "rt-polarity.neg.gz: no file of labelled texts"),
-    ("SST2", "sst2/sentiment-dev.tsv.gz", gzip.compress(b"a\t1\nb 0\n", mtime=0), "dev.tsv.gz:2: expected a sentence, a tab"),
-    ("SST5", "sst5/sentiment-dev.tsv.gz", gzip.compress(b"5 a\n", mtime=0), "dev.tsv.gz:1: expected 0 to 4, a blank"),
-    ("SST5", "sst5/sentiment-dev.tsv.gz", gzip.compress(b"1 a\n1 b\n", mtime=0), "dev.tsv.gz: holds texts of fewer than two"),
-    ("TREC", "senteval/TREC/TREC_10.label.gz", gzip.compress(b"NUM How far ?\n", mtime=0), "10.label.gz:1: expected COARSE:"),
+    ("SST2", "sst2/sentiment-dev.tsv.gz", packed(b"a\t1\nb 0\n"), "dev.tsv.gz:2: expected a sentence, a tab"),
+    ("SST5", "sst5/sentiment-dev.tsv.gz", packed(b"5 a\n"), "dev.tsv.gz:1: expected 0 to 4, a blank"),
+    ("SST5", "sst5/sentiment-dev.tsv.gz", packed(b"1 a\n1 b\n"), "dev.tsv.gz: holds texts of fewer than two"),
+    ("TREC", "senteval/TREC/TREC_10.label.gz", packed(b"NUM How far ?\n"), "10.label.gz:1: expected COARSE:"),
     ("20 Newsgroups subjects", "20news-bydate-test.tar.xz", b"x", "test.tar.xz: no archive of messages (ReadError)"),
     ("20 Newsgroups subjects", "20news-bydate-test.tar.xz", FILES["20news-bydate-test.tar.xz"][:-60],
      "test.tar.xz: no archive of messages"),

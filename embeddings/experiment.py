@@ -172,8 +172,9 @@ class Examples:
     """Examples of texts, for models of sentences."""
 
     sets: tuple[str, ...] = ("python_docs",)
-    """Known sets by name (python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc, mrpc-paraphrases, quora,
-    flickr8k), or files: .jsonl, .csv, .tsv, .parquet."""
+    """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
+    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, banking77), or files: .jsonl, .csv, .tsv,
+    .parquet."""
     weights: tuple[float, ...] = ()
     """How much of a batch each set gives; empty goes by their sizes."""
     columns: tuple[str, ...] = ("text1", "text2")
@@ -202,7 +203,7 @@ class SentenceBert(Transformer):
     """What is trained: to find each example's second text among those of the batch (in_batch; simcse: the text itself
     under other dropout), its class (softmax), its score (cosine), or distances (triplet; contrastive)."""
     parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
-    """What of two vectors stands side by side for the softmax."""
+    """What of two vectors stands side by side for the softmax; u alone classifies single texts."""
     temperature: Annotated[float, Range(above=0)] = 0.05
     """Cosines are divided by this (in_batch, simcse)."""
     learned_temperature: bool = False
@@ -337,7 +338,7 @@ class Evaluate:
     every: Count = 0
     """Batches between evaluations; 0 evaluates at the end only."""
     tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
-                         "classification", "clustering", "entities", "retrieval", "documentation",
+                         "classification", "clustering", "classes", "entities", "retrieval", "documentation",
                          "senteval"], ...] = ()
     """What the vectors are measured by."""
     vocabulary: Count = 30000

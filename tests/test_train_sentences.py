@@ -51,8 +51,10 @@ def test_a_run_is_trained_exported_and_opened(folder):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["probability"] > rows[0]["probability"]
     texts = ["ba ce", "ce di fo", "gu"]
-    vectors = embeddings.load(run).encode(texts)
+    model = embeddings.load(run)
+    vectors = model.encode(texts)
     assert vectors.shape == (3, 12) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert not hasattr(model, "classify")
     np.testing.assert_allclose(embeddings.load(out).encode(texts), vectors, atol=1e-6)
     card = (out / "README.md").read_text()
     assert "pairs.jsonl (400)" in card and "--sentence_bert.dense=12" in card and "| loss |" in card
@@ -135,3 +137,28 @@ def test_sentence_transformers_opens_what_was_exported(folder):
     texts = ["ba ce", "ce di fo", "gu"]
     theirs = sentence_transformers.SentenceTransformer(str(out), device="cpu").encode(texts)
     np.testing.assert_allclose(embeddings.load(run).encode(texts), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("texts", [1, slow(2)])
+def test_classes_are_told_by_what_was_trained(folder, texts):
+    draw, rows = np.random.default_rng(1), []
+    for n in range(300):
+        words = draw.choice(WORDS, 3)
+        rows.append(f"{' '.join(words)} {'ba' if n % 2 else 'gu'},{words[0]},{'high' if n % 2 else 'low'}")
+    name = broken(folder, "classes.csv", *rows, header="text1,text2,class")
+    run = folder / f"classes{texts}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), name, f"--run={run}",
+         "--sentence_bert.loss=softmax", f"--sentence_bert.parts={'u' if texts == 1 else 'u,v'}",
+         f"--examples.columns={'text1' if texts == 1 else 'text1,text2'}", "--examples.label=class",
+         "--train.epochs=10", "--optimizer.learning_rate=0.02"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    model = embeddings.load(run)
+    asked = ["ce di ba", "ce di gu", "fo fo ba"]
+    found = model.classify(asked if texts == 1 else [(text, "ce") for text in asked])
+    assert found.labels == ("high", "low", "high") and model.head.classes == ("high", "low")
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
+    with pytest.raises(Problem, match="text 0 \\(from 0\\): this model classifies"):
+        model.classify([("a", "b", "c")])

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embeddings.contextual import removal
+from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
@@ -67,19 +68,23 @@ def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) 
 
     _, params = run_folder.read_params(folder)
     if (folder / SENTENCE).is_file():
-        return _read_sentence_run(folder, params["model"], dtype)
+        return _read_sentence_run(folder, params, dtype)
     family, config = sequences.load(folder)
     if dtype:
         config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
     return in_use(family, config, jax.tree.map(np.asarray, params["model"]), Pieces.load(folder / TOKENIZER))
 
 
-def save_sentence_model(folder: Path, family: str, config: sentence_bert.Config, longest: int) -> None:
-    """Writes what a run's folder keeps of a model of sentences."""
+def save_sentence_model(
+    folder: Path, family: str, config: sentence_bert.Config, longest: int, classes: tuple[str, ...] = (),
+    parts: tuple[str, ...] = (),
+) -> None:
+    """Writes what a run's folder keeps of a model of sentences, and of the classes that it tells by `parts`, if any."""
     from embeddings.training.architectures import sequences
 
     sequences.save(folder, family, config.encoder)
-    said = {"pooling": config.pooling, "steps": [[s.width, s.activation] for s in config.steps], "longest": longest}
+    said = {"pooling": config.pooling, "steps": [[s.width, s.activation] for s in config.steps], "longest": longest,
+            "classes": classes, "parts": parts}
     write_whole(folder / SENTENCE, json.dumps(said, indent=1) + "\n")
 
 
@@ -91,10 +96,12 @@ def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextu
         said = json.loads((folder / SENTENCE).read_bytes())
         steps = tuple(sentence_bert.Step(width, activation) for width, activation in said["steps"])
         config = sentence_bert.Config(encoder, tuple(said["pooling"]), steps)
-        longest = said["longest"]
+        longest, classes, parts = said["longest"], tuple(said["classes"]), tuple(said["parts"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Problem(f"{folder / SENTENCE}: no model of sentences ({error!r}): copy the folder again") from None
-    return sentence_model(family, config, params, Pieces.load(folder / TOKENIZER), longest, dtype)
+    model = sentence_model(family, config, params["model"], Pieces.load(folder / TOKENIZER), longest, dtype)
+    head = Head(classes, parts, jax.tree.map(np.asarray, params["objective"])) if parts else None
+    return dataclasses.replace(model, head=head)
 
 
 def sentence_model(

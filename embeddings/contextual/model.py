@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from embeddings.contextual import texts as reading
+from embeddings.contextual.classes import Classified, Head, classify
 from embeddings.contextual.packing import Packer
 from embeddings.contextual.program import Program
 from embeddings.formats.sentence_transformers import Dense, Pipeline
@@ -74,6 +75,8 @@ class Contextual:
     pipeline: Pipeline = Pipeline()
     devices: tuple[Any, ...] = ()
     """Where it runs, the rows of a call split over them; empty takes all of this process."""
+    head: Head | None = None
+    """What tells classes by vectors, of a model that was trained to."""
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -194,6 +197,16 @@ class Contextual:
         if isinstance(weights, tuple):
             return [np.asarray(of_layer)[0, :, :N, :N] for of_layer in weights]
         return np.asarray(weights)[:, 0, :, :N, :N]
+
+    @property
+    def classify(self) -> Callable[[Sequence[Any]], Classified]:
+        """A function of texts, or of pairs as the model was trained on, to their classes.
+
+        It is an attribute of models only that were trained to tell some (--sentence_bert.loss=softmax).
+        """
+        if self.head is None:
+            raise AttributeError("this model tells no classes: train it with --sentence_bert.loss=softmax")
+        return functools.partial(classify, self.encode, self.head)
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each mask of a text (`tokenizer.names["mask_token"]`, as [MASK]) the k likeliest tokens, with their p.

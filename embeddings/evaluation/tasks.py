@@ -15,6 +15,8 @@
         senteval        logistic regression by SentEval's protocol; takes minutes
     a vector of every word of a sentence
         entities        named entities by a probe
+    classes of its own
+        classes         accuracy on the test parts of those of SST2, SST5, TREC and Banking77 that have the same ones
     a model of running text
         perplexity      how well it predicts a text
 """
@@ -50,11 +52,15 @@ PAIRS = Path("wordsim")
 PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
 STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
+OWN = ("SST2", "SST5", "TREC", "Banking77")
+"""Sets of texts with a class that models are trained on (levels/sentences.py), and measured by the test part of."""
+
 Result = analogies.Result | word_similarity.Result | sts.Result | scores.Result
-Need = Literal["words", "texts", "tokens", "predictions"]
+Need = Literal["words", "texts", "tokens", "classes", "predictions"]
 NEEDS: dict[Need, tuple[str, tuple[str, ...]]] = {
     "words": ("a table of word vectors", ("words",)),
     "texts": ("an encoder of texts", ("encode",)),
+    "classes": ("classes of its own, which --sentence_bert.loss=softmax trains", ("classify",)),
     "tokens": ("a vector of every word of a sentence", ("tokens", "words")),
     "predictions": ("a model of running text that predicts words", ("fill",)),
 }
@@ -218,6 +224,21 @@ def _none_of(data: Path, module: Any) -> str | None:
     return None if found else f"{data / labelled.FOLDER} holds none of {', '.join(module.SETS)}"
 
 
+def _classes(name: str, data: Path, options: Options) -> Task:
+    sets = [labelled.read(data, found) for found in labelled.find(data, OWN)]
+
+    def run(model: Any) -> tuple[Result, ...]:
+        own = [one for one in sets if {*one.test.labels} <= {*model.head.classes} and model.head.texts == 1]
+        measured = []
+        for one in own:
+            found = model.classify(one.test.texts).labels
+            right = sum(a == b for a, b in zip(found, one.test.labels, strict=True))
+            measured.append(scores.Score(one.name, "accuracy", right / len(found), len(found), len(found)))
+        return (scores.Result("classes", tuple(measured)),)
+
+    return Task(name, "classes", run, lambda results: scores.table("Classes", results, "texts", ()))
+
+
 def _unless(file: Path) -> str | None:
     return None if file.is_file() else f"{file} is missing"
 
@@ -255,6 +276,8 @@ KINDS = {
         lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _entities),
     "retrieval": Kind(
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
+    "classes": Kind(lambda data: None if labelled.find(data, OWN) else f"{data / labelled.FOLDER} holds none of "
+                                                                       f"{', '.join(OWN)}", _classes),
     "documentation": Kind(lambda _: None, _documentation),
     "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
     "perplexity": Kind(lambda _: None, _perplexity),

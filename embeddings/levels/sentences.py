@@ -9,9 +9,11 @@ from jax.sharding import Mesh
 
 from embeddings import encoder
 from embeddings.contextual import folder as folders
+from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.corpus import documents, example_files, example_sets, examples, pieces
 from embeddings.corpus.example_files import Broken, Example
+from embeddings.evaluation import labelled
 from embeddings.experiment import Experiment, SentenceBert
 from embeddings.files import sha256
 from embeddings.levels import Place, sequences
@@ -26,6 +28,8 @@ from embeddings.training.job import Job
 
 NEEDS = {"softmax": "class", "cosine": "score", "contrastive": "class"}
 """The kind of label that a loss is trained on."""
+LABELLED = {"sst2": "SST2", "sst5": "SST5", "trec": "TREC", "banking77": "Banking77"}
+"""Sets of labelled texts whose training parts are examples of a text and its class."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +76,15 @@ class Prepared:
     def save(self, folder: Path) -> None:
         """Writes the tokenizer and the configuration."""
         self.pieces.save(folder / folders.TOKENIZER)
-        folders.save_sentence_model(folder, self.family, self.config, self.settings.model.length)
+        folders.save_sentence_model(
+            folder, self.family, self.config, self.settings.model.length, self.classes, self.parts
+        )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What the model classifies by, where it does."""
+        part = self.settings.model
+        return part.parts if part.loss == "softmax" and not part.matryoshka else ()
 
     @property
     def family(self) -> str:
@@ -98,7 +110,12 @@ class Prepared:
 
     def model(self, tables: Any) -> Contextual:
         """The model for use."""
-        return folders.sentence_model(self.family, self.config, tables, self.pieces, self.settings.model.length)
+        model = folders.sentence_model(
+            self.family, self.config, tables["model"], self.pieces, self.settings.model.length
+        )
+        if not self.parts:
+            return model
+        return dataclasses.replace(model, head=Head(self.classes, self.parts, tables["objective"]))
 
 
 def find(settings: Experiment, place: Place, screen: Screen) -> tuple[Source, ...]:
@@ -120,8 +137,14 @@ def _source(name: str, settings: Experiment, place: Place, screen: Screen) -> So
         one, data = example_sets.SETS[name], place.data
         label = one.label if need else ""
         return _checked(Source(name, lambda: one.read(data), lambda: _digest(one.read(data)), label), one.columns, part)
+    if name in LABELLED and place.data is not None and labelled.find(place.data, (LABELLED[name],)):
+        def labels() -> Iterator[Example]:
+            train = labelled.read(place.data, LABELLED[name]).train
+            return (Example((text,), label) for text, label in zip(train.texts, train.labels, strict=True))
+
+        return _checked(Source(name, labels, lambda: _digest(labels()), "class" if need else ""), 1, part)
     if not path.is_file():
-        known = [*example_sets.SETS, example_sets.PYTHON_DOCS]
+        known = [*example_sets.SETS, *LABELLED, example_sets.PYTHON_DOCS]
         raise UsageProblem(f"--examples.sets={name}: no such file, and none of {', '.join(known)}"
                            f"{suggestion(name, known)}")
     given = settings.examples
@@ -138,7 +161,7 @@ def _source(name: str, settings: Experiment, place: Place, screen: Screen) -> So
 
 def _checked(source: Source, columns: int, part: SentenceBert) -> Source:
     """The source. Raises UsageProblem where it does not go with the loss."""
-    wanted, need = sentences.TEXTS.get(part.loss, 2), NEEDS.get(part.loss, "")
+    wanted, need = sentences.texts(part), NEEDS.get(part.loss, "")
     if columns < wanted or (part.loss != "in_batch" and columns > max(wanted, 1) and part.loss != "simcse"):
         raise UsageProblem(f"--examples.sets={source}: its examples have {columns} texts, loss {part.loss} needs "
                            f"{wanted}")

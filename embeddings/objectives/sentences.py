@@ -1,6 +1,7 @@
 """Losses over the vectors of texts. With u, v, w the vectors of an example's texts and y its label:
 
-    softmax       - log softmax(W [u; v; |u - v|])[y]                Reimers and Gurevych 2019, sections 3 and 6
+    softmax       - log softmax(W [u; v; |u - v|])[y]                Reimers and Gurevych 2019, sections 3 and 6; of
+                                                                     single texts log softmax(W u)[y]
     cosine        (cos(u, v) - y)^2                                  the same
     triplet       max(0, ||u - v|| - ||u - w|| + margin)             the same
     contrastive   y d^2 / 2 + (1 - y) max(0, margin - d)^2 / 2       Hadsell, Chopra, LeCun 2006; d = 1 - cos(u, v)
@@ -69,7 +70,12 @@ class Softmax:
     classes: int
     """Y."""
     parts: tuple[str, ...] = ("u", "v", "|u-v|")
-    """Of u, v, |u-v| and u*v: what stands side by side."""
+    """Of u, v, |u-v| and u*v: what stands side by side; u alone is for single texts."""
+
+    @property
+    def texts(self) -> int:
+        """Texts of an example."""
+        return 1 if set(self.parts) == {"u"} else 2
 
     def init(self, key: PRNGKeyArray, width: int) -> Params:
         """W by Glorot and Bengio (2010), and a bias."""
@@ -80,7 +86,7 @@ class Softmax:
 
     def logits(self, params: Params, vectors: Float[Array, "N C E"]) -> Float[Array, "N Y"]:
         """Scores of the classes."""
-        u, v = vectors[:, 0], vectors[:, 1]
+        u, v = vectors[:, 0], vectors[:, self.texts - 1]
         made = {"u": u, "v": v, "|u-v|": jnp.abs(u - v), "u*v": u * v}
         x = jnp.concatenate([made[part] for part in self.parts], axis=-1)
         return jnp.dot(x, params["kernel"], precision=jax.lax.Precision.HIGHEST) + params["bias"]

@@ -23,8 +23,12 @@ from embeddings.training.architectures import sequences
 from embeddings.training.dense import embedding_step
 from embeddings.training.job import Job
 
-TEXTS = {"simcse": 1, "triplet": 3}
-"""Texts of an example that a loss needs at least, where not two."""
+
+def texts(part: SentenceBert) -> int:
+    """Texts of an example that a loss needs at least."""
+    if part.loss == "softmax":
+        return losses.Softmax(2, part.parts).texts
+    return {"simcse": 1, "triplet": 3}.get(part.loss, 2)
 
 
 class Material(NamedTuple):
@@ -58,7 +62,7 @@ class Nothing:
 def imagined(settings: Experiment, different_words: int) -> Material:
     """Examples of one batch whose texts fill a row each."""
     part: SentenceBert = settings.model
-    some = Nothing(settings.train.batch, TEXTS.get(part.loss, 2), part.length)
+    some = Nothing(settings.train.batch, texts(part), part.length)
     return Material((some,), settings.pieces.size, 2)
 
 
@@ -144,7 +148,7 @@ def build(
 
     return Job(
         step, make, () if initial is None else (initial[1],), batches, steps, rate,
-        lambda state: step.parameters(state)["model"],
+        step.parameters,
     )
 
 

@@ -43,8 +43,9 @@ def test_it_writes_csv_table_page_and_picture(place, tmp_path, capsys, monkeypat
 def test_the_other_parts_write_their_files(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
     out = tmp_path / "out"
-    flags = ablate.Flags(str(place / "tiny"), str(out), str(place / "pairs.tsv"), steps=2, points=3, greedy=6, clusters=2,
-                         part=("patterns", "pruning", "gates", "layers"), sentence="the old dog", head=("1.2",))
+    flags = ablate.Flags(str(place / "tiny"), str(out), str(place / "pairs.tsv"), steps=2, points=3, greedy=6,
+                         clusters=2, part=("patterns", "pruning", "gates", "layers"),
+                         sentence="the old dog", head=("1.2",))
     ablate.main(flags, [])
     shown = capsys.readouterr().out
     assert "layer 1, head 2\n" in shown and "Clusters of heads" in shown and "of 12 heads closed" in shown

@@ -8,6 +8,7 @@ import jax
 import pytest
 from heads.conftest import texts, tiny
 
+import embeddings
 from embeddings import ablate
 from embeddings.contextual import folder
 from embeddings.problems import Problem, UsageProblem
@@ -37,6 +38,22 @@ def test_it_writes_csv_table_page_and_picture(place, tmp_path, capsys, monkeypat
     ablate.main(flags, [])
     assert (tmp_path / "out/heads.csv").read_bytes() == before
     assert "ablating" not in capsys.readouterr().err, "all of it was known"
+
+
+def test_the_other_parts_write_their_files(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
+    out = tmp_path / "out"
+    flags = ablate.Flags(str(place / "tiny"), str(out), str(place / "pairs.tsv"), steps=2, points=3, greedy=6,
+                         clusters=2, part=("patterns", "pruning", "gates", "layers"),
+                         sentence="the old dog", head=("1.2",))
+    ablate.main(flags, [])
+    shown = capsys.readouterr().out
+    assert "layer 1, head 2\n" in shown and "Clusters of heads" in shown and "of 12 heads closed" in shown
+    assert "6 heads removed" in shown and "pooled" in shown
+    names = {f"{name}.{kind}" for name in ("patterns", "pruning", "gates", "layers") for kind in ("csv", "md")}
+    assert names | {"attention.html", "pruned", "gated"} == set(os.listdir(out))
+    assert len((out / "pruning.csv").read_text().splitlines()) == 1 + 2 * 4, "by gradient and greedily"
+    assert sum(map(len, embeddings.load(out / "pruned").config.stack.kept)) == 6
 
 
 @pytest.mark.parametrize(("flags", "kind", "says"), [

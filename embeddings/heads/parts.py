@@ -102,7 +102,7 @@ def _drawn(work: Work) -> Iterator[str]:
     flags, model, places = work.flags, work.model, work.places
     weights, there = model.attention(flags.sentence), removal.heads(model)
     tokens = model.tokens(flags.sentence).tokens
-    write_whole(work.output / "attention.html", attention_page.page(tokens, weights, there, flags.sentence))
+    write_whole(work.output / "attention.html", attention_page.page(tokens, list(weights), there, flags.sentence))
     for layer, head in places if flags.head else places[:1]:
         yield attention_page.lines(tokens, weights[layer][there[layer].index(head)], f"layer {layer}, head {head}")
 
@@ -117,7 +117,7 @@ def pruning(work: Work) -> Iterator[str]:
     weight = importance.importance(gradients)
     every = [(layer, head) for layer, some in enumerate(removal.heads(model)) for head in some]
     orders = {"gradient": sorted(every, key=lambda place: weight[place])}
-    if (output / ablation.PARTS).is_dir() and len(places) == len(every):
+    if (output / ablation.PARTS).is_dir() and len(work.places) == len(every):
         known = _ablated(work)
         orders["ablation"] = [(h.layer, h.head) for h in sorted(known.heads, key=lambda h: -h.change.value)]
     found = {name: curves.by_order(model, measure, order, flags.points, lambda share, name=name: report(

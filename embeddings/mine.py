@@ -13,10 +13,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jaxtyping import Float, Int
 
 from embeddings import command
 from embeddings.fields import Count, Positive
@@ -66,14 +62,15 @@ def main(flags: Flags, words: list[str]) -> None:
         raise Problem(f"--output={output}: no such folder: {output.parent}")
     pairs = list(read(flags))
     command.cache()
-    from embeddings import encoder
+    from embeddings import encoder, mining
     from embeddings.files import write_whole
     from embeddings.screen import Screen
 
     screen = Screen(sys.stderr)
     model = encoder.load(flags.model)
     screen.draw(f"encoding and ranking {len(pairs):,} pairs")
-    found = mined(model, pairs, flags)
+    window = mining.Window(flags.first, flags.last, flags.margin)
+    found = list(mining.mined(model, pairs, window, flags.negatives))
     screen.end()
     rows = [{f"text{n}": text for n, text in enumerate(texts, 1)} for texts in found]
     if not rows:
@@ -93,41 +90,6 @@ def read(flags: Flags) -> Iterator[tuple[str, str]]:
         if isinstance(row, example_files.Broken):
             raise Problem(f"{row.where}: {row.what}: correct it")
         yield row.texts
-
-
-def mined(model: Any, pairs: list[tuple[str, str]], flags: Flags) -> Iterator[tuple[str, ...]]:
-    """Pairs with their negatives, without those for which there are too few."""
-    from embeddings import similarity
-
-    questions, answers = ({text: n for n, text in enumerate(dict.fromkeys(texts))}
-                          for texts in zip(*pairs, strict=True))
-    queries, table = (model.encode(list(texts)) for texts in (questions, answers))
-    own = [(questions[a], answers[b]) for a, b in pairs]
-    k = min(flags.last, len(answers))
-    scores, ranked = similarity.top_k(queries, table, k, exclude=_excluded(own, len(questions)))
-    of_pair = np.asarray([_cosine(queries[q], table[a]) for q, a in own])
-    names = list(answers)
-    for (first, second), (q, _), score in zip(pairs, own, of_pair, strict=True):
-        places = np.arange(k)
-        fine = (places >= flags.first) & (ranked[q] >= 0) & (scores[q] <= score - flags.margin)
-        chosen = ranked[q][fine][: flags.negatives]
-        if len(chosen) == flags.negatives:
-            yield first, second, *(names[n] for n in chosen)
-
-
-def _excluded(own: list[tuple[int, int]], queries: int) -> Int[np.ndarray, "Q E"]:
-    """The answers of each question, padded with -1."""
-    of_question: list[list[int]] = [[] for _ in range(queries)]
-    for question, answer in sorted(set(own)):
-        of_question[question].append(answer)
-    out = np.full((queries, max(map(len, of_question))), -1, np.int32)
-    for row, some in zip(out, of_question, strict=True):
-        row[: len(some)] = some
-    return out
-
-
-def _cosine(a: Float[np.ndarray, "D"], b: Float[np.ndarray, "D"]) -> float:
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
 if __name__ == "__main__":

@@ -511,12 +511,12 @@ def test_vectors_that_are_odd_are_read(folder):
 
 
 @pytest.mark.parametrize(("command", "arguments", "code", "says"), [
-    ("neighbours", ["--model=missing", "w1"], 1, "missing: no such run"),
+    ("neighbours", ["--model=./missing", "w1"], 1, "missing: no such "),
     ("neighbours", ["--model=old", "w1", "nosuch"], 1, "'nosuch' is not among the"),
     slow("neighbours", ["--model=good.txt", "w1"], 1, "good.txt:1: "),
     ("neighbours", ["--model=old"], 2, "name a word"),
     ("neighbours", ["w1"], 2, "--model is needed"),
-    ("evaluate", ["--model=missing"], 1, "missing: no such run"),
+    ("evaluate", ["--model=./missing"], 1, "missing: no such "),
     slow("evaluate", ["--model=old", "--task=analogies"], 1, "EMBEDDINGS_DATA"),
     ("evaluate", ["--model=old", "--output=missing/x.csv"], 1, "no such folder: missing"),
 ], ids=str)

@@ -18,7 +18,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from cases import CASES, SLOW, contextual, dense, of_sentences, sized
+from cases import CASES, CHUNKED, KILLED, PLAIN, contextual, dense, of_sentences, sized
 
 from embeddings import flags
 from embeddings.corpus import documents, shards
@@ -34,11 +34,15 @@ TOPOLOGIES = {
     "2 x 4 (fsdp, tensor)": ["--mesh.fsdp=2", "--mesh.tensor=4"],
     "2 x 2 x 2": ["--mesh.data=2", "--mesh.fsdp=2", "--mesh.tensor=2"],
 }
-ROWS = [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES]
 ALL = [(case, topology) for case in CASES for topology in TOPOLOGIES]
 TOLERANCE = 1e-4
 """Largest deviation across topologies: sums are taken in another order, through dozens of dependent updates. On the
 same topology it is 0."""
+
+
+def plain(cases, those):
+    """Cases as parameters, all but some for a longer run."""
+    return [case if case in those else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +97,13 @@ def named(tree):
 
 
 def deviation(one, other):
-    """Largest difference of a parameter as a share of the largest parameter."""
+    """Largest difference of a parameter as a share of the largest parameter.
+
+    A key's bias adds the same to all scores of a query, so nothing depends on it: its gradient is rounding, which Adam
+    scales up.
+    """
     assert one.keys() == other.keys()
-    names = [name for name in one if name.startswith("params/")]
+    names = [name for name in one if name.startswith("params/") and not name.endswith("attention/key/bias")]
     return max(np.abs(one[name] - other[name]).max() / np.abs(one[name]).max() for name in names)
 
 
@@ -117,7 +125,7 @@ def one_device(text, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("case", "topology"), [
-    both if both[0] not in SLOW and both[1] == "2 x 2 x 2" else pytest.param(*both, marks=pytest.mark.slow)
+    both if both[0] in PLAIN and both[1] == "2 x 2 x 2" else pytest.param(*both, marks=pytest.mark.slow)
     for both in ALL
 ])
 def test_other_topologies_train_the_same(case, topology, text, one_device, tmp_path, matrix):
@@ -156,7 +164,7 @@ def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
     np.testing.assert_allclose(losses(one_device(case)), losses(run), rtol=1e-4)
 
 
-@pytest.mark.parametrize("case", [case for case in ROWS if contextual(getattr(case, "values", (case,))[0])])
+@pytest.mark.parametrize("case", plain([case for case in CASES if contextual(case)], CHUNKED))
 def test_in_chunks_the_gradient_is_the_batchs(case, text, one_device, tmp_path, matrix):
     batch = "--train.batch=48" if of_sentences(case) else "--train.batch=1408"  # as many rows as four chunks hold
     run = trained(text, tmp_path / "run", case, "--train.chunks=4", batch)
@@ -167,10 +175,10 @@ def test_in_chunks_the_gradient_is_the_batchs(case, text, one_device, tmp_path, 
     np.testing.assert_allclose(losses(whole), losses(run), rtol=1e-4)
 
 
-@pytest.mark.parametrize("case", ROWS)
+@pytest.mark.parametrize("case", plain(CASES, KILLED))
 def test_killed_and_resumed_is_the_same_bytes(case, text, one_device, tmp_path, matrix):
     run, seconds = tmp_path / "run", random.Random(case)
-    for _ in range(2 if case in SLOW else 1):
+    for _ in range(1 if case in KILLED else 2):
         process = subprocess.Popen(
             command(text, run, case), env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE
         )

@@ -22,6 +22,7 @@ ROAD = [
     ("similarity",),
     ("contextual",),
     ("encoder",),
+    ("mining",),
     ("evaluation",),
     ("heads",),
     ("provenance",),

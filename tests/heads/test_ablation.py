@@ -69,6 +69,7 @@ def test_heads_by_name():
             ablation.chosen(heads, (bad,))
 
 
+@pytest.mark.slow  # sweeps a model of its own
 def test_heads_of_a_pruned_model_keep_their_numbers(measure, tmp_path):
     model = tiny("bert", ((0, 2), (1, 2, 3), (3,)))
     assert ablation.heads_of(model, "") == ((0, 2), (1, 2, 3), (3,))

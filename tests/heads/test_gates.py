@@ -19,6 +19,7 @@ def test_gates_are_open_as_often_as_said():
     np.testing.assert_allclose(gates.settled(np.array([[-9.0, 0.0, 9.0]])), [[0, 0.5, 1]], atol=1e-3)
 
 
+@pytest.mark.slow  # learns
 def test_a_penalty_closes_gates(model):
     some = texts(13)
     cosines = np.random.default_rng(0).uniform(0, 5, 12)

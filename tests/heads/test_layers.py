@@ -18,6 +18,7 @@ def measure():
     return measures.of_pairs(Pairs("toy", tuple(some[:-1]), tuple(some[1:]), np.random.default_rng(1).uniform(size=20)))
 
 
+@pytest.mark.slow  # compiles a program for each way of leaving out layers
 def test_layers_are_measured(model, measure):
     found = layers.measured(model, measure, lambda *_: None)
     assert len(found.pooled) == len(found.weights) == 4 and len(found.without) == 3

@@ -499,7 +499,7 @@ class Experiment:
 
     def _validate_rows(self, model: Transformer) -> None:
         part = self.architecture
-        if model.width % model.heads:
+        if model.width % model.heads and getattr(model, "encoder", "") != "averaging":
             raise UsageProblem(f"--{part}.heads={model.heads} must divide --{part}.width={model.width}")
         if not 8 <= model.length <= model.positions:
             raise UsageProblem(f"--{part}.length={model.length} must be from 8 to --{part}.positions={model.positions}")

@@ -34,13 +34,6 @@ def matrix(record_property):
     return lambda case, condition, value: record_property("deviation", (case, condition, float(value)))
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """What shares fixtures goes to one worker: the tests of a file; of the invariance suite, those of a case."""
-    for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(str(parameters.get("case", item.path.name))))
-
-
 def pytest_terminal_summary(terminalreporter) -> None:
     """Prints the invariance matrix."""
     reports = (report for group in terminalreporter.stats.values() for report in group)

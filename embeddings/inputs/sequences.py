@@ -103,6 +103,8 @@ class Batches:
     """Ids that are never predicted in the place of a mask."""
     share: float = 0.15
     """Of a row's tokens that are predicted."""
+    multiple: int = 1
+    """Empty rows are added until there are a multiple of this: of the devices and chunks that a batch is split over."""
 
     @property
     def spans(self) -> int:
@@ -123,9 +125,16 @@ class Batches:
         tokens = Tokens(*(np.pad(a, ((0, self.batch - len(places)), (0, 0))) for a in read))
         words = np.array(np.count_nonzero(tokens.segments), np.int32)
         if self.mask is None:
-            return Batch(tokens, *following(tokens), words)
+            return self._filled(Batch(tokens, *following(tokens), words))
         random = np.random.Philox(key=np.array([self.seed, n], np.uint64))
-        return Batch(*self._masked(tokens, random), words)
+        return self._filled(Batch(*self._masked(tokens, random), words))
+
+    def _filled(self, batch: Batch) -> Batch:
+        """With empty rows behind: what a batch holds does not depend on what it is split over."""
+        more = -self.batch % self.multiple
+        tokens, *arrays = batch[:-1]
+        tokens, arrays = ([np.pad(a, ((0, more), (0, 0))) for a in some] for some in (tokens, arrays))
+        return Batch(Tokens(*tokens), *arrays, batch.words)
 
     def _masked(
         self, tokens: Tokens, random: np.random.Philox

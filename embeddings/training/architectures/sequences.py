@@ -78,7 +78,7 @@ def frame(settings: Experiment, pieces: Pieces) -> tuple[tuple[int, ...], tuple[
 
 def imagined(settings: Experiment, different_words: int) -> Text:
     """Rows of one batch, each a whole text."""
-    number, length = count(settings, 1), settings.model.length
+    number, length = count(settings), settings.model.length
     text = Rows(Nothing(), np.arange(number + 1), np.arange(number) * length, np.full(number, length), length)
     return Text(text, settings.pieces.size, 4 if settings.architecture == "bert" else None)
 
@@ -108,8 +108,8 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
     module, part = MODELS[settings.architecture], settings.model
     split = mesh.shape["data"] * mesh.shape["fsdp"] * settings.train.chunks
     batches = Batches(
-        text.rows, settings.seed, count(settings, split), text.vocabulary, text.mask, text.special,
-        part.masked if isinstance(part, Bert) else 0.0,
+        text.rows, settings.seed, count(settings), text.vocabulary, text.mask, text.special,
+        part.masked if isinstance(part, Bert) else 0.0, split,
     )
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
@@ -130,9 +130,9 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
     )
 
 
-def count(settings: Experiment, multiple: int) -> int:
-    """Rows of a batch: as many as hold its tokens, a multiple of the parts that it is split into."""
-    return max(1, settings.train.batch // settings.model.length // multiple) * multiple
+def count(settings: Experiment) -> int:
+    """Rows of a batch: as many as hold its tokens."""
+    return max(1, settings.train.batch // settings.model.length)
 
 
 def check(settings: Experiment, model: Any, mesh: Mesh) -> None:

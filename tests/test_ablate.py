@@ -40,6 +40,7 @@ def test_it_writes_csv_table_page_and_picture(place, tmp_path, capsys, monkeypat
     assert "ablating" not in capsys.readouterr().err, "all of it was known"
 
 
+@pytest.mark.slow  # every part of the command
 def test_the_other_parts_write_their_files(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
     out = tmp_path / "out"

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from embeddings import command
 from embeddings.fields import Count, Positive
+from embeddings.files import check_output
 from embeddings.problems import Problem, UsageProblem
 
 AT_ONCE = 2048
@@ -74,11 +75,7 @@ def main(flags: Flags, words: list[str]) -> None:
     from embeddings.formats.matrices import Growing
 
     output = Path(flags.output)
-    if output.exists() and not (flags.overwrite and output.is_file()):
-        raise Problem(f"--output={output}: is there already: choose another name" +
-                      (", or add --overwrite" if output.is_file() else ""))
-    if not output.parent.is_dir():
-        raise Problem(f"--output={output}: no such folder: {output.parent}")
+    check_output(output, flags.overwrite)
     total = count(flags)
     command.cache()
     from embeddings import encoder

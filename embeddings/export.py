@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embeddings import command
+from embeddings.files import check_output
 from embeddings.problems import Problem, UsageProblem
 
 BY_SUFFIX = {".vec": "fasttext", ".txt": "word2vec", ".bin": "word2vec_binary",
@@ -56,11 +57,7 @@ class Flags:
 def main(flags: Flags, words: list[str]) -> None:
     """Reads, writes, and says what was written."""
     output = Path(flags.output)
-    if output.exists() and not (flags.overwrite and output.is_file()):
-        raise Problem(f"--output={output}: is there already: choose another name" +
-                      (", or add --overwrite" if output.is_file() else ""))
-    if not output.parent.is_dir():
-        raise Problem(f"--output={output}: no such folder: {output.parent}")
+    check_output(output, flags.overwrite, flags.written_as == "sentence_transformers")
     if flags.written_as == "sentence_transformers":
         write_folder(flags.model, output)
         print(f"{output}: a folder for sentence-transformers and transformers")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from embeddings import command
 from embeddings.fields import Count, Positive
+from embeddings.files import check_output, write_whole
 from embeddings.problems import Problem, UsageProblem
 
 
@@ -56,14 +57,10 @@ class Flags:
 def main(flags: Flags, words: list[str]) -> None:
     """Encodes all texts once, ranks, and writes."""
     output = Path(flags.output)
-    if output.exists() and not (flags.overwrite and output.is_file()):
-        raise Problem(f"--output={output}: is there already: choose another name, or add --overwrite")
-    if not output.parent.is_dir():
-        raise Problem(f"--output={output}: no such folder: {output.parent}")
+    check_output(output, flags.overwrite)
     pairs = list(read(flags))
     command.cache()
     from embeddings import encoder, mining
-    from embeddings.files import write_whole
     from embeddings.screen import Screen
 
     screen = Screen(sys.stderr)

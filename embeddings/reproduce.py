@@ -12,7 +12,6 @@ same flags is not done again. --check does nothing new: it makes every committed
 where that is still there, and says which do not agree.
 """
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -112,14 +111,15 @@ def done(flags: Flags, row: Any) -> bool:
 def ours(flags: Flags, row: Any, seed: int) -> Any:
     """A run of ours, trained by the command of training, or what a model scores."""
     begun = time.monotonic()
-    start = row.settings.start_from
     if row.settings.row.model:
-        found = measured(row, _loaded(flags, row))
+        from embeddings import encoder
+
+        found = measured(row, encoder.load(_weights(flags, row.settings.row.model)))
     else:
         run = Path(flags.runs) / f"{row.file.stem}-{row.key}-{seed}"
         done = subprocess.run(
             [sys.executable, "-m", "embeddings.train", f"--flagfile={row.file}", f"--seed={seed}", f"--run={run}",
-             f"--start_from={_weights(flags, start)}"],
+             f"--start_from={_weights(flags, row.settings.start_from)}"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise Problem((done.stderr.strip().splitlines() or ["training failed"])[-1])
@@ -149,14 +149,9 @@ def measured(row: Any, model: Any) -> dict[str, float]:
 
 def from_run(run: Path) -> dict[str, float]:
     """The last value of everything in a run's metrics.jsonl. Raises Problem where there is none."""
-    from embeddings.training import run_folder
+    from embeddings.training import metrics, run_folder
 
-    try:
-        lines = [json.loads(line) for line in (run / run_folder.METRICS).read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise Problem(f"{run / run_folder.METRICS}: cannot be read ({error}): delete the folder, it is made again"
-                      ) from None
-    return {name: float(value) for line in lines for name, value in line.items() if name != "step"}
+    return {name: value for name, (value, _) in metrics.last(run / run_folder.METRICS).items()}
 
 
 def checked(flags: Flags, found: list[Any]) -> None:
@@ -235,12 +230,6 @@ def _weights(flags: Flags, name: str) -> str:
     """Where a model is."""
     there = Path(flags.models) / name
     return str(there) if name and flags.models and there.exists() else name
-
-
-def _loaded(flags: Flags, row: Any) -> Any:
-    from embeddings import encoder
-
-    return encoder.load(_weights(flags, row.settings.row.model))
 
 
 def _data() -> Path | None:

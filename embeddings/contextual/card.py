@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from embeddings.contextual.model import Contextual
-from embeddings.training import run_folder
+from embeddings.training import metrics, run_folder
 
 HEAD = """---
 library_name: sentence-transformers
@@ -61,13 +61,8 @@ def _data(run: Path) -> str:
 
 def _scores(run: Path) -> str:
     """The last value of all that was measured, in the order of metrics.jsonl."""
-    try:
-        rows = [json.loads(line) for line in (run / run_folder.METRICS).read_text().splitlines()]
-    except (OSError, ValueError):
-        return ""
-    step = run_folder.read_params(run)[0]
-    last = {name: (value, row["step"]) for row in rows if row["step"] <= step for name, value in row.items()
-            if name != "step"}
+    step, _ = run_folder.read_params(run)
+    last = metrics.last(run / run_folder.METRICS, step)
     lines = "".join(f"| {name} | {value:.4f} | {at} |\n" for name, (value, at) in last.items())
     return f"## Measured in training\n\n| | | at batch |\n|---|---|---|\n{lines}" if lines else ""
 

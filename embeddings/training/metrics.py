@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from embeddings.files import named, write_whole
-from embeddings.problems import UsageProblem
+from embeddings.problems import Problem, UsageProblem
 
 
 class Sink(Protocol):
@@ -41,6 +41,19 @@ class Lines:
     def close(self) -> None:
         """Closes the file."""
         self._handle.close()
+
+
+def last(path: Path, step: float = float("inf")) -> dict[str, tuple[float, int]]:
+    """Of a .jsonl file as Lines writes it: the last value of each name up to a step, and its step.
+
+    Raises Problem where it cannot be read.
+    """
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path}: cannot be read ({error}): delete the run, or copy it again") from None
+    return {name: (float(value), row["step"]) for row in rows if row["step"] <= step
+            for name, value in row.items() if name != "step"}
 
 
 def _step(line: str) -> int | float:

@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from corpora import Text
 
 from embeddings.inputs import paths
 from embeddings.inputs.huffman import tree
@@ -10,21 +11,6 @@ from embeddings.inputs.paths import SHORTEST, SLAB, SPAN, PathBatches, PathChunk
 from embeddings.inputs.words import Batches
 
 V = 300
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """A corpus in memory."""
-
-    ids: np.ndarray
-    segments: np.ndarray
-
-    @property
-    def tokens(self):
-        return len(self.ids)
-
-    def read(self, start, stop):
-        return self.ids[start:stop], self.segments[start:stop]
 
 
 def make(rare=False, **settings):

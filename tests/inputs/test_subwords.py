@@ -1,29 +1,13 @@
 """Layouts by rows against the windows that they are made of."""
-import dataclasses
-
 import numpy as np
 import pytest
+from corpora import Text
 
 from embeddings.inputs.subwords import SubwordBatches, block_edges, stretches
 from embeddings.inputs.words import Batches
 from embeddings.tokenizers.subwords import Rows
 
 V = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """A corpus in memory."""
-
-    ids: np.ndarray
-    segments: np.ndarray
-
-    @property
-    def tokens(self):
-        return len(self.ids)
-
-    def read(self, start, stop):
-        return self.ids[start:stop], self.segments[start:stop]
 
 
 def table(longest=12):

@@ -1,26 +1,10 @@
 """Batches against a loop over the words of a span."""
-import dataclasses
-
 import numpy as np
 import pytest
+from corpora import Text
 
 from embeddings.inputs.words import STRETCH, Batches, alias_table, crowded, draw, keep_probability
 from embeddings.problems import UsageProblem
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """A corpus in memory."""
-
-    ids: np.ndarray
-    segments: np.ndarray
-
-    @property
-    def tokens(self):
-        return len(self.ids)
-
-    def read(self, start, stop):
-        return self.ids[start:stop], self.segments[start:stop]
 
 
 def text(n=1000, words=40, line=7.0, seed=0):

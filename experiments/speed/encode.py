@@ -17,12 +17,13 @@ import dataclasses
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal
+
+import workers
 
 from embeddings import command
 from embeddings.fields import Count, Positive
@@ -60,10 +61,7 @@ def main(flags: Flags, words: list[str]) -> None:
         file.write_text(json.dumps(mixed(flags, max(flags.texts, flags.long if "long" in flags.rows else 0))))
         for row in flags.rows:
             said = {"row": row, "load": os.getloadavg()[0]} | globals()[row](flags, file)
-            print(json.dumps(said), flush=True)
-            if flags.output:
-                with open(flags.output, "a", encoding="utf-8") as lines:
-                    lines.write(json.dumps(said) + "\n")
+            workers.say(said, flags.output)
 
 
 def mixed(flags: Flags, number: int) -> list[str]:
@@ -90,36 +88,25 @@ def mixed(flags: Flags, number: int) -> list[str]:
     return [text for pair in zip(sentences[:half], short[:half], strict=True) for text in pair]
 
 
-class Worker:
-    """A program in a process of its own, with the model open."""
+class Worker(workers.Worker):
+    """A program with the model open."""
 
     def __init__(self, flags: Flags, kind: str, threads: int = 2):
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "worker", kind, flags.model, str(threads)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env=environment, stderr=subprocess.DEVNULL)
+        super().__init__(__file__, kind, flags.model, threads, OMP_NUM_THREADS=str(threads),
+                         TOKENIZERS_PARALLELISM="true")
 
-    def ask(self, file: Path, number: int, repeats: int = 1) -> dict[str, Any]:
+    def encode(self, file: Path, number: int, repeats: int = 1) -> dict[str, Any]:
         """Encodes the first texts of a file, or (0) the query, so many times."""
-        print(json.dumps([str(file), number, repeats]), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise Problem("a program ended early: is sentence-transformers installed?")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.wait()
+        return self.ask([str(file), number, repeats])
 
 
-def turns(workers: dict[str, Worker], file: Path, number: int, repeats: int, each: int = 1) -> dict[str, Any]:
+def turns(programs: dict[str, Worker], file: Path, number: int, repeats: int, each: int = 1) -> dict[str, Any]:
     """Seconds and CPU seconds of each program, in turn; minimum and median."""
-    found: dict[str, list[dict]] = {name: [] for name in workers}
-    first = {name: worker.ask(file, number) for name, worker in workers.items()}
+    found: dict[str, list[dict]] = {name: [] for name in programs}
+    first = {name: worker.encode(file, number) for name, worker in programs.items()}
     for _ in range(repeats):
-        for name, worker in workers.items():
-            found[name].append(worker.ask(file, number, each))
+        for name, worker in programs.items():
+            found[name].append(worker.encode(file, number, each))
     said: dict[str, Any] = {}
     for name, some in found.items():
         seconds, cpu = ([one[what] / each for one in some] for what in ("seconds", "cpu"))
@@ -135,12 +122,12 @@ def turns(workers: dict[str, Worker], file: Path, number: int, repeats: int, eac
 
 def throughput(flags: Flags, file: Path) -> dict[str, Any]:
     """Both, theirs with each number of threads."""
-    workers = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2),
+    programs = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2),
                "theirs 1": Worker(flags, "theirs", 1)}
-    said = turns(workers, file, flags.texts, flags.repeats)
-    for worker in workers.values():
+    said = turns(programs, file, flags.texts, flags.repeats)
+    for worker in programs.values():
         worker.close()
-    ours, two, one = (said[name] for name in workers)
+    ours, two, one = (said[name] for name in programs)
     return said | {"texts": flags.texts, "ratio": two["seconds"] / ours["seconds"],
                    "ratio_of_medians": two["median"] / ours["median"],
                    "cpu_ratio": min(two["cpu"], one["cpu"]) / ours["cpu"]}
@@ -148,11 +135,11 @@ def throughput(flags: Flags, file: Path) -> dict[str, Any]:
 
 def long(flags: Flags, file: Path) -> dict[str, Any]:
     """A job of several thousand texts."""
-    workers = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2)}
-    for worker in workers.values():
-        worker.ask(file, 200)
-    said = {name: worker.ask(file, flags.long) for name, worker in workers.items()}
-    for worker in workers.values():
+    programs = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2)}
+    for worker in programs.values():
+        worker.encode(file, 200)
+    said = {name: worker.encode(file, flags.long) for name, worker in programs.items()}
+    for worker in programs.values():
         worker.close()
     return {name: {what: one[what] for what in ("seconds", "cpu", "peak")} for name, one in said.items()} | {
         "texts": flags.long, "ratio": said["theirs 2"]["seconds"] / said["ours"]["seconds"]}
@@ -160,10 +147,10 @@ def long(flags: Flags, file: Path) -> dict[str, Any]:
 
 def query(flags: Flags, file: Path) -> dict[str, Any]:
     """One short text at a time."""
-    workers = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2),
+    programs = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2),
                "theirs 1": Worker(flags, "theirs", 1)}
-    said = turns(workers, file, 0, flags.repeats, 20)
-    for worker in workers.values():
+    said = turns(programs, file, 0, flags.repeats, 20)
+    for worker in programs.values():
         worker.close()
     best = min(said["theirs 2"]["seconds"], said["theirs 1"]["seconds"])
     return said | {"ratio": best / said["ours"]["seconds"]}
@@ -176,7 +163,7 @@ def start(flags: Flags, file: Path) -> dict[str, Any]:
     def once(kind: str) -> float:
         begin = time.perf_counter()
         worker = Worker(flags, kind)
-        worker.ask(file, 0)
+        worker.encode(file, 0)
         taken = time.perf_counter() - begin
         worker.close()
         return taken
@@ -200,15 +187,13 @@ def memory(flags: Flags, file: Path) -> dict[str, Any]:
     said = {}
     for kind in ("ours", "theirs"):
         worker = Worker(flags, kind)
-        said[kind] = worker.ask(file, flags.texts)["peak"]
+        said[kind] = worker.encode(file, flags.texts)["peak"]
         worker.close()
     return said | {"share": said["ours"] / said["theirs"]}
 
 
 def work(kind: str, name: str, threads: int) -> None:
-    """The process of a Worker: a line with what to do in, a line with what it took out."""
-    import resource
-
+    """The process of a Worker."""
     if kind == "ours":
         command.cache()
         from embeddings import encoder
@@ -225,19 +210,18 @@ def work(kind: str, name: str, threads: int) -> None:
         encode = model.encode
     import numpy as np
 
-    out = Path(tempfile.mkdtemp())
-    for line in sys.stdin:
-        file, number, repeats = json.loads(line)
+    out = Path(tempfile.mkdtemp()) / "vectors.npy"
+
+    def turn(asked: list[Any]) -> dict[str, Any]:
+        file, number, repeats = asked
         texts = json.loads(Path(file).read_text())[:number] or [QUERY]
-        wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(repeats):
             vectors = encode(texts)
-        taken = time.perf_counter() - wall, time.process_time() - cpu
-        np.save(out / "vectors.npy", vectors)
+        np.save(out, vectors)
         programs = sum(p.call._cache_size() for p in model._programs.values()) if kind == "ours" else 0
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": taken[0], "cpu": taken[1], "compiled": programs, "peak": peak,
-                          "vectors": str(out / "vectors.npy")}), flush=True)
+        return {"compiled": programs, "vectors": str(out)}
+
+    workers.serve(turn)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ programs live in processes of their own and take turns; a first turn that is not
 pairs a second by the fastest and by the median turn, CPU seconds a pair, peak resident bytes of each process.
 """
 import dataclasses
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import workers
 
 from embeddings import command
 from embeddings.fields import Positive
@@ -54,22 +54,21 @@ def main(flags: Flags, words: list[str]) -> None:
         raise Problem("EMBEDDINGS_DATA names no folder of data sets")
     for batch in flags.batches:
         said = {"batch": batch, "load": os.getloadavg()[0], **compared(flags, batch)}
-        print(json.dumps(said), flush=True)
-        if flags.output:
-            with open(flags.output, "a", encoding="utf-8") as lines:
-                lines.write(json.dumps(said) + "\n")
+        workers.say(said, flags.output)
 
 
 def compared(flags: Flags, batch: int) -> dict[str, Any]:
     """Both programs, in turn."""
     steps = max(1, flags.pairs // batch)
-    workers = {kind: Worker(kind, flags.model, batch) for kind in ("ours", "theirs")}
-    found: dict[str, list[dict]] = {kind: [] for kind in workers}
+    threads = str(os.cpu_count())
+    programs = {kind: workers.Worker(__file__, kind, flags.model, batch, OMP_NUM_THREADS=threads)
+                for kind in ("ours", "theirs")}
+    found: dict[str, list[dict]] = {kind: [] for kind in programs}
     for turn in range(flags.repeats + 1):
-        for kind, worker in workers.items():
+        for kind, worker in programs.items():
             done = worker.ask(steps if turn else 1)
             found[kind] += [done] * bool(turn)
-    for worker in workers.values():
+    for worker in programs.values():
         worker.close()
     said: dict[str, Any] = {}
     for kind, some in found.items():
@@ -80,29 +79,6 @@ def compared(flags: Flags, batch: int) -> dict[str, Any]:
     return said | {"ratio": ours["pairs_a_second"] / theirs["pairs_a_second"],
                    "ratio_of_medians": ours["median"] / theirs["median"],
                    "cpu_ratio": theirs["cpu_a_pair"] / ours["cpu_a_pair"], "memory": ours["peak"] / theirs["peak"]}
-
-
-class Worker:
-    """A program in a process of its own."""
-
-    def __init__(self, kind: str, model: str, batch: int):
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "worker", kind, model, str(batch)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())})
-
-    def ask(self, steps: int) -> dict[str, Any]:
-        """Trains so many steps."""
-        print(steps, file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise Problem("a program ended early: is sentence-transformers installed?")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def ours(model: str, batch: int) -> Callable[[int], float]:
@@ -171,16 +147,9 @@ def theirs(model: str, batch: int) -> Callable[[int], float]:
 
 
 def work(kind: str, model: str, batch: int) -> None:
-    """The process of a Worker: a line with a number of steps in, a line with what they took out."""
-    import resource
-
+    """The process of a worker: a number of steps in."""
     steps = {"ours": ours, "theirs": theirs}[kind](model, batch)
-    for line in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        loss = steps(int(line))
-        taken = time.perf_counter() - wall, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": taken[0], "cpu": taken[1], "loss": loss, "peak": peak}), flush=True)
+    workers.serve(lambda number: {"loss": steps(number)})
 
 
 if __name__ == "__main__":

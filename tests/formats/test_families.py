@@ -133,9 +133,10 @@ def outputs(model):
 def ours(loaded, head):
     """The same of our model."""
     module = FAMILIES[loaded.family].model
+    params = jax.tree.map(jnp.asarray, loaded.params)
     apply = jax.jit(lambda params: module.apply(params, loaded.config, tokens(THERE), outputs={"states"}).states)
-    states = np.asarray(apply(loaded.params))[:, THERE]
-    return states, np.asarray(module.logits(loaded.params, loaded.config, states[-1])) if head else None
+    states = apply(params)[:, THERE]
+    return np.asarray(states), np.asarray(module.logits(params, loaded.config, states[-1])) if head else None
 
 
 def assert_alike(got, expected):

@@ -15,7 +15,8 @@ Each part writes tables (.csv, .md) and pages of HTML that need nothing else; he
     gates      L0 gates learned on half of the task's items; the model without the closed heads, to gated/
     layers     states pooled after each layer, the model without each, a mix of layers learned on half of the items
 
-A .tsv of one's own has two texts and a judgement a line, by tabs.
+A .tsv of one's own has two texts and a judgement a line, by tabs. The score of perplexity (causal models) and masked-lm
+(masked ones, every seventh token masked) is log p a token, so that more is better.
 """
 import dataclasses
 import os
@@ -38,7 +39,10 @@ class Flags:
     output: str
     """Folder that results are written to, made if need be."""
     task: str = "sts-b"
-    """sts-b, sts12 to sts16, sick-r, banking77, ag-news, cranfield, npl, quora, or a .tsv of texts, see above."""
+    """sts-b, sts12 to sts16, sick-r, banking77, ag-news, cranfield, npl, quora, perplexity, masked-lm, or a .tsv of
+    texts, see above."""
+    text: str = ""
+    """File that perplexity and masked-lm are of, a line an item."""
     part: tuple[Literal["heads", "patterns", "pruning", "gates", "layers"], ...] = ("heads",)
     """What is done; see above."""
     head: tuple[str, ...] = ()
@@ -70,6 +74,9 @@ class Flags:
         """Raises UsageProblem for values that do not go together."""
         if not self.part:
             raise UsageProblem("--part is empty: choose heads, patterns, pruning, gates or layers")
+        if bool(self.text) != (self.task in ("perplexity", "masked-lm")):
+            raise UsageProblem(f"--task={self.task}: leave out --text" if self.text else
+                               f"--task={self.task}: name a file of lines with --text")
         if self.sentence and "patterns" not in self.part:
             raise UsageProblem("--sentence is for patterns: add it to --part")
 
@@ -83,12 +90,15 @@ def main(flags: Flags, words: list[str]) -> None:
     if output.exists() and not output.is_dir():
         raise Problem(f"--output={output}: is a file: name a folder")
     from embeddings import encoder
-    from embeddings.heads import ablation, measures, parts
+    from embeddings.heads import ablation, measures, parts, prediction
     from embeddings.screen import Screen
 
-    measure = measures.find(flags.task, Path(folder) if folder else None)
+    predicts = flags.task in prediction.TASKS
+    measure = (prediction.read(Path(flags.text), flags.task) if predicts
+               else measures.find(flags.task, Path(folder) if folder else None))
     model = encoder.load(flags.model)
     places = ablation.chosen(ablation.heads_of(model, flags.model), flags.head)
+    model = prediction.predictor(model, flags.task, f"--model={flags.model}") if predicts else model
     output.mkdir(parents=True, exist_ok=True)
     screen = Screen(sys.stderr)
 

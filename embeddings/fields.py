@@ -11,10 +11,10 @@ import inspect
 import itertools
 import math
 import re
-import textwrap
 import types
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from embeddings.spelling import suggestion
@@ -224,10 +224,27 @@ def meanings(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__[:-1]):
         try:
-            body = ast.parse(textwrap.dedent(inspect.getsource(ancestor))).body[0].body
+            body = _bodies(inspect.getsourcefile(ancestor)).get(ancestor.__qualname__, [])
         except (OSError, TypeError):
             continue
         for field, text in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[field.target.id] = " ".join(str(text.value.value).split())
+    return found
+
+
+@functools.cache
+def _bodies(path: str) -> dict[str, list[ast.stmt]]:
+    """What stands in each class of a file, by the class's qualified name; a file is parsed once, not once a class."""
+    found: dict[str, list[ast.stmt]] = {}
+
+    def visit(node: ast.AST, before: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                found[before + child.name] = child.body
+                visit(child, f"{before}{child.name}.")
+            elif isinstance(child, ast.FunctionDef):
+                visit(child, f"{before}{child.name}.<locals>.")
+
+    visit(ast.parse(Path(path).read_bytes()), "")
     return found

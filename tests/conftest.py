@@ -4,8 +4,8 @@ import pathlib
 import signal
 import sys
 
-# Tests compile hundreds of small programs and run each for a moment: most of their time goes to optimising them. What
-# compares whole runs sets XLA_FLAGS itself and has everything as users have it.
+# Tests compile hundreds of small programs and run each for a moment: most of their time goes to optimising them. With
+# XLA_FLAGS="" everything is as users have it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import jax

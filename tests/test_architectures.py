@@ -1,8 +1,8 @@
 """Runs of each architecture but word2vec (test_train.py) through every command that reads a run's folder."""
 import os
-import subprocess
 import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def train(folder, architecture, name, *more):
-    subprocess.run(
+    commands.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", f"--architecture={architecture}",
          f"--corpus={folder / 'topics.txt'}", f"--run={folder / name}", "--vocabulary.min_count=2",
          "--train.batch=2000", *SETTINGS[architecture], *more],

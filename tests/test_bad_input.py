@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 
@@ -102,8 +103,8 @@ def environment(folder, **more):
 
 
 def run(folder, *command, **more):
-    return subprocess.run(command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True,
-                          timeout=120)
+    start = commands.run if command[0] == sys.executable else subprocess.run
+    return start(command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, timeout=120)
 
 
 def tree(folder):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ def environment(place):
 
 
 def run(place, *flags, **more):
-    return subprocess.run(command(*flags), capture_output=True, timeout=200, env=environment(place), **more)
+    return commands.run(command(*flags), capture_output=True, timeout=200, env=environment(place), **more)
 
 
 def written(folder, kind):

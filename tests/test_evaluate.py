@@ -1,9 +1,9 @@
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -47,7 +47,7 @@ def run(*arguments, data=None):
     environment = {name: value for name, value in os.environ.items() if name != "EMBEDDINGS_DATA"}
     if data:
         environment["EMBEDDINGS_DATA"] = str(data)
-    return subprocess.run([sys.executable, "-m", "embeddings.evaluate", *map(str, arguments)],
+    return commands.run([sys.executable, "-m", "embeddings.evaluate", *map(str, arguments)],
                           capture_output=True, text=True, timeout=200, env=environment)
 
 

@@ -1,6 +1,6 @@
-import subprocess
 import sys
 
+import commands
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_nothing_is_overwritten_unasked(tmp_path, held):
 
 def test_a_word_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     (tmp_path / "a.txt").write_text("the 1 2\n. . . 3 4\n")
-    done = subprocess.run([sys.executable, "-m", "embeddings.export", "--model=a.txt", "--output=b.bin"], cwd=tmp_path,
+    done = commands.run([sys.executable, "-m", "embeddings.export", "--model=a.txt", "--output=b.bin"], cwd=tmp_path,
                           capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("export: b.bin: the word '. . .' is empty or has a blank or line end inside, which this "

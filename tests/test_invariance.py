@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+import commands
 import jax
 import numpy as np
 import pytest
@@ -69,12 +70,13 @@ def command(text, run, case, *flags):
 
 
 def environment(text, devices=1):
-    fake = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {"XLA_FLAGS": ""}
-    return os.environ | fake | {"EMBEDDINGS_CACHE": str(text.parent / "cache"), "JAX_PLATFORMS": "cpu"}
+    fake = f" --xla_force_host_platform_device_count={devices}" if devices > 1 else ""
+    own = {"XLA_FLAGS": os.environ["XLA_FLAGS"] + fake, "EMBEDDINGS_CACHE": str(text.parent / "cache")}
+    return os.environ | own | {"JAX_PLATFORMS": "cpu"}
 
 
 def trained(text, run, case, *flags, devices=1):
-    done = subprocess.run(
+    done = commands.run(
         command(text, run, case, *flags), env=environment(text, devices), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr

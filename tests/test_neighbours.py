@@ -1,6 +1,6 @@
-import subprocess
 import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -21,7 +21,7 @@ def model(tmp_path_factory):
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "embeddings.neighbours", *map(str, arguments)],
+    return commands.run([sys.executable, "-m", "embeddings.neighbours", *map(str, arguments)],
                           capture_output=True, text=True, timeout=100)
 
 

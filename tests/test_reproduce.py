@@ -1,10 +1,10 @@
 """Rows of tables, from flag files to pages: made once, recorded, checked; and the committed ones."""
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import jax
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def place(tmp_path_factory):
     (table / "first.flags").write_text(f"{SMALL}--corpus={folder / 'text.txt'}\n--row.name=first\n")
     (table / "second.flags").write_text(f"{SMALL}--corpus={folder / 'none.txt'}\n--row.name=second\n"
                                         "--row.fetch=the text of the paper\n")
-    done = subprocess.run(
+    done = commands.run(
         [sys.executable, "-m", "embeddings.reproduce", str(table), f"--runs={folder / 'runs'}"], capture_output=True,
         text=True)
     return folder, table, done

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
 
 
 def train(folder, *more):
-    return subprocess.run(
+    return commands.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", f"--corpus={folder / 'topics.txt'}", *SMALL, *more],
         env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache"), "EMBEDDINGS_DATA": str(folder)},
         capture_output=True, text=True, check=True,

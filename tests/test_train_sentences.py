@@ -2,10 +2,10 @@
 import itertools
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 
@@ -42,7 +42,7 @@ def command(folder, *more):
 
 def test_a_run_is_trained_exported_and_opened(folder):
     run, out = folder / "run", folder / "model"
-    done = subprocess.run(
+    done = commands.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), f"--run={run}", f"--export={out}",
          "--train.epochs=8", "--sentence_bert.dense=12", "--sentence_bert.normalize=true"],
         env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
@@ -129,7 +129,7 @@ def test_each_loss_goes_down(folder, loss, more):
 def test_sentence_transformers_opens_what_was_exported(folder):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     run, out = folder / "reference", folder / "reference-model"
-    subprocess.run(
+    commands.run(
         [sys.executable, "-m", "embeddings.train", *command(folder), f"--run={run}", f"--export={out}",
          "--train.steps=3", "--sentence_bert.dense=12", "--sentence_bert.pooling=mean,max"],
         env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, check=True,
@@ -147,7 +147,7 @@ def test_classes_are_told_by_what_was_trained(folder, texts):
         rows.append(f"{' '.join(words)} {'ba' if n % 2 else 'gu'},{words[0]},{'high' if n % 2 else 'low'}")
     name = broken(folder, "classes.csv", *rows, header="text1,text2,class")
     run = folder / f"classes{texts}"
-    done = subprocess.run(
+    done = commands.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), name, f"--run={run}",
          "--sentence_bert.loss=softmax", f"--sentence_bert.parts={'u' if texts == 1 else 'u,v'}",
          f"--examples.columns={'text1' if texts == 1 else 'text1,text2'}", "--examples.label=class",

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from embeddings.contextual.packing import Call, Packer
 from embeddings.contextual.texts import Reading
@@ -46,20 +46,34 @@ class Program:
         """(parameters and steps, tokens, counted, head mask) -> vectors, compiled for each shape."""
 
         def apply(params: tuple, tokens: Tokens, counted: Array, head_mask: Any) -> Array:
-            of_model, of_steps = params
-            config, stack = self._shortened(of_model)
-            hidden = self.module.apply(stack, config, tokens, head_mask=head_mask).hidden
-            if not self.pooling:
-                return hidden
-            S = slots(tokens.ids.shape[1])
-            each = [pooled(how, hidden, counted, tokens.positions, S) for how in self.pooling]
-            return after_pooling(jnp.concatenate(each, axis=-1), self.steps, of_steps)
+            config, stack = self._shortened(params[0])
+            hidden = self.module.apply(stack, config, self.given(tokens, counted), head_mask=head_mask).hidden
+            return self.finished(params, hidden, tokens, counted)
 
         if self.mesh.size == 1:
             return jax.jit(apply)
         rows = P(self.mesh.axis_names)
         split = jax.shard_map(apply, mesh=self.mesh, in_specs=(P(), rows, rows, P()), out_specs=rows, check_vma=False)
         return jax.jit(split)
+
+    def given(self, tokens: Tokens, counted: Int[Array, "B T"]) -> Tokens:
+        """What of the tokens the model is shown."""
+        return tokens
+
+    def finished(
+        self,
+        params: tuple,
+        hidden: Float[Array, "B T D"],
+        tokens: Tokens,
+        counted: Int[Array, "B T"],
+        texts: int | None = None,
+    ) -> Float[Array, "B _ E"]:
+        """What becomes of the last layer's states; `texts` is S where a row does not hold as many as it may."""
+        if not self.pooling:
+            return hidden
+        S = slots(tokens.ids.shape[1]) if texts is None else texts
+        each = [pooled(how, hidden, counted, tokens.positions, S) for how in self.pooling]
+        return after_pooling(jnp.concatenate(each, axis=-1), self.steps, params[1])
 
     def _shortened(self, params: Any) -> tuple[Any, Any]:
         """The model with its first layers only; the last norm belongs to the last layer."""

@@ -26,7 +26,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from embeddings.contextual.model import Contextual
 from embeddings.heads.measures import Measure
 from embeddings.inputs.sequences import Tokens
-from embeddings.models.pooling import after_pooling, pooled
 from embeddings.problems import Problem
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
@@ -117,8 +116,8 @@ def _loss(
     key: Array,
 ) -> Float[Array, ""]:
     program = model.program()
-    hidden = model.module.apply(params[0], model.config, tokens, head_mask=drawn(key, log_alpha)).hidden
-    each = [pooled(how, hidden, tokens.segments, tokens.positions, 1) for how in program.pooling]
-    u = after_pooling(jnp.concatenate(each, axis=-1), program.steps, params[1])[:, 0]
+    shown = program.given(tokens, tokens.segments)
+    hidden = model.module.apply(params[0], model.config, shown, head_mask=drawn(key, log_alpha)).hidden
+    u = program.finished(params, hidden, tokens, tokens.segments, texts=1)[:, 0]
     task = jnp.mean(jax.vmap(of_item)(u.reshape(len(targets), -1, u.shape[-1]), targets))
     return task + penalty * jnp.sum(open_probability(log_alpha))

@@ -28,7 +28,6 @@ from embeddings.contextual.program import Program
 from embeddings.heads.measures import Loss
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
-from embeddings.models.pooling import after_pooling, pooled
 
 ITEMS_AT_ONCE = 4096
 
@@ -76,9 +75,9 @@ def back(program: Program) -> Callable[[Any, Tokens, Array, Array], tuple[Float[
         mine = jax.nn.one_hot(tokens.segments - 1, S)
         spread = tuple(jnp.einsum("bts,bsh->bth", mine, mask) for mask in masks)
         masks = jnp.stack(spread) if program.config.stack.equal else spread
-        hidden = program.module.apply(params[0], program.config, tokens, head_mask=masks).hidden
-        each = [pooled(how, hidden, counted, tokens.positions, S) for how in program.pooling]
-        return after_pooling(jnp.concatenate(each, axis=-1), program.steps, params[1])
+        shown = program.given(tokens, counted)
+        hidden = program.module.apply(params[0], program.config, shown, head_mask=masks).hidden
+        return program.finished(params, hidden, tokens, counted)
 
     def one(params: tuple, tokens: Tokens, counted: Array, cotangents: Array) -> tuple[Array, ...]:
         B, T = tokens.ids.shape

@@ -82,9 +82,9 @@ class Layers:
     without: tuple[float, ...]
     """Without each layer."""
     weights: tuple[float, ...]
-    """Of the mix, learned on the items 0, 2, 4, ..."""
-    half: tuple[float, float]
-    """Scores on the items 1, 3, 5, ... of the last layer's pooled states, and of the mix."""
+    """Of the mix, learned on the items 0, 2, 4, ...; none where the task is not one of vectors."""
+    half: tuple[float, ...]
+    """Scores on the items 1, 3, 5, ... of the last layer's pooled states, and of the mix; none as above."""
 
 
 def measured(model: Contextual, measure: Measure, report: Callable[[str, float], None]) -> Layers:
@@ -95,11 +95,13 @@ def measured(model: Contextual, measure: Measure, report: Callable[[str, float],
     for layer in range(L):
         without.append(measure.score(measure.items(encoded(dropped(model, [layer]), measure.texts))))
         report("dropping layers", (layer + 1) / L)
+    whole = measure.score(measure.items(encoded(model, measure.texts)))
+    found = Layers(whole, tuple(map(measure.score, items)), tuple(without), (), ())
+    if not measure.mixes:
+        return found
     m = len(items[0])
     weights = mixed(vectors, measure.loss(vectors[-1]), np.arange(0, m, 2))
     mix = measure.items(np.einsum("l,lnd->nd", weights, vectors))
     odd = (np.arange(m) % 2)[None]
     half = tuple(float(measure.resampled(some, odd)[0]) for some in (items[-1], mix))
-    whole = measure.score(measure.items(encoded(model, measure.texts)))
-    return Layers(whole, tuple(map(measure.score, items)),
-                  tuple(without), tuple(map(float, weights)), half)
+    return dataclasses.replace(found, weights=tuple(map(float, weights)), half=half)

@@ -72,6 +72,8 @@ class Measure:
     """What the vectors of the unmasked model give a gradient by."""
     part: Callable[[int], "Measure"]
     """The task with so many of its items, evenly spaced; all where it has no more."""
+    mixes: bool = True
+    """Whether it is one of vectors, which layers can be mixed for."""
 
     def score(self, items: Float[np.ndarray, "m"]) -> float:
         """The score of all items."""
@@ -124,12 +126,13 @@ def without_blank(vectors: Float[np.ndarray, "*M n D"], texts: Sequence[str]) ->
     return np.where(np.array([bool(text.strip()) for text in texts])[:, None], vectors, 0)
 
 
-def _spaced(count: int, number: int) -> Int[np.ndarray, "some"]:
+def spaced(count: int, number: int) -> Int[np.ndarray, "some"]:
+    """So many of 0 .. count - 1 at most, evenly."""
     return np.linspace(0, count - 1, min(number, count)).round().astype(int)
 
 
 def _some_pairs(pairs: Pairs, number: int) -> Pairs:
-    rows = _spaced(len(pairs.first), number)
+    rows = spaced(len(pairs.first), number)
     return Pairs(pairs.name, tuple(pairs.first[row] for row in rows), tuple(pairs.second[row] for row in rows),
                  pairs.judgements[rows])
 
@@ -207,7 +210,7 @@ def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
         return Loss(tested[:, None], number, log_loss, np.arange(len(tested)))
 
     def part(number: int) -> Measure:
-        rows = _spaced(len(answers), number)
+        rows = spaced(len(answers), number)
         test = Labelled(tuple(one.test.texts[row] for row in rows), tuple(one.test.labels[row] for row in rows))
         return of_labels(dataclasses.replace(one, test=test), samples, times)
 
@@ -247,7 +250,7 @@ def of_collection(one: Collection) -> Measure:
         return Loss(members, np.zeros(len(members), np.float32), softmax, asked)
 
     def part(number: int) -> Measure:
-        rows = _spaced(len(one.queries), number)
+        rows = spaced(len(one.queries), number)
         place = np.full(len(one.queries), -1)
         place[rows] = np.arange(len(rows))
         judgements = one.judgements.copy()

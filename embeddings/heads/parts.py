@@ -191,13 +191,15 @@ def layers(work: Work) -> Iterator[str]:
     """layers.csv, layers.md."""
     model, measure = work.model, work.measure
     found = stack.measured(model, measure, work.report)
+    weights = found.weights or (None,) * len(found.pooled)
     rows = [(layer, pooled, weight, found.without[layer - 1] if layer else None)
-            for layer, (pooled, weight) in enumerate(zip(found.pooled, found.weights, strict=True))]
-    note = ("Layers from 1, 0 is what goes into the first. Score of the states pooled after each, their weight in a "
-            f"mix learned on every second item, score without the layer. On the other items: the last layer "
-            f"{found.half[0]:.4f}, the mix {found.half[1]:.4f}.")
-    shown = tuple((layer, f"{pooled:.4f}", weight, "" if without is None else f"{without:.4f}")
-                  for layer, pooled, weight, without in rows)
+            for layer, (pooled, weight) in enumerate(zip(found.pooled, weights, strict=True))]
+    note = ("Layers from 1, 0 is what goes into the first. Score by the states after each, their weight in a mix "
+            "learned on every second item, score without the layer.")
+    if found.half:
+        note += " On the other items: the last layer {:.4f}, the mix {:.4f}.".format(*found.half)
+    shown = tuple((layer, f"{pooled:.4f}", "" if weight is None else weight,
+                   "" if without is None else f"{without:.4f}") for layer, pooled, weight, without in rows)
     table = Table(f"{measure.name}: {measure.metric} {found.score:.4f} with all layers",
                   ("layer", "pooled", "mix", "without"), shown, (note,))
     _write(work.output, "layers", ("layer", "pooled", "mix", "without"), rows, table)

@@ -26,10 +26,8 @@ from embeddings.contextual.model import Contextual, HeadMask
 from embeddings.contextual.packing import Packer
 from embeddings.contextual.program import AHEAD, Program
 from embeddings.contextual.texts import Reading
-from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
 from embeddings.models.layers import Norm, distance_bias
-from embeddings.models.pooling import after_pooling, pooled
 from embeddings.models.transformer import Block, block
 
 
@@ -65,9 +63,9 @@ class Sweep:
     def _apply(
         self, params: Any, tokens: Tokens, counted: Array, layer: Any, masks: Float[Array, "M H"], others: Any
     ) -> Float[Array, "M B S E"]:
-        (of_model, of_steps), config = params, self.program.config
+        of_model, config = params[0], self.program.config
         t, layers = config.stack, of_model["transformer"]["layers"]
-        x = self.program.module.embed(of_model, config, tokens)
+        x = self.program.module.embed(of_model, config, self.program.given(tokens, counted))
         bias = distance_bias(of_model["distances"], tokens.ids.shape[1]) if getattr(config, "buckets", 0) else None
         through = functools.partial(_through, layers, t, others, segments=tokens.segments, bias=bias)
         x = through(x, 0, layer)
@@ -84,9 +82,7 @@ class Sweep:
             h = through(h, layer + 1, t.layers)
             if t.last_norm:
                 h = Norm(t.width, t.epsilon).apply({"params": of_model["transformer"]["norm"]}, h)
-            S = slots(tokens.ids.shape[1])
-            vectors = [pooled(how, h, counted, tokens.positions, S) for how in self.program.pooling]
-            return after_pooling(jnp.concatenate(vectors, axis=-1), self.program.steps, of_steps)
+            return self.program.finished(params, h, tokens, counted)
 
         return jax.lax.map(one, masks)
 

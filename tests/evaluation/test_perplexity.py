@@ -1,7 +1,7 @@
 """Perplexity beside sums over the definition in numpy, and beside transformers."""
-import subprocess
 import sys
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,12 +104,12 @@ def test_the_command(tmp_path):
     small.saved(tmp_path / "model", "gpt2")
     (tmp_path / "text").write_text(TEXT.text)
     command = [sys.executable, "-m", "embeddings.evaluate", f"--model={tmp_path / 'model'}", "--task=perplexity"]
-    done = subprocess.run([*command, f"--text={tmp_path / 'text'}", "--stride=6"], capture_output=True, text=True)
+    done = commands.run([*command, f"--text={tmp_path / 'text'}", "--stride=6"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if "perplexity, words" in line)
     expected = perplexity.evaluate(folders.read(tmp_path / "model"), Text("text", TEXT.text), 6)
     assert "stride 6" in row and f"{expected.value('text', 'perplexity, words'):.1f}" in row
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = commands.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.endswith("no text is named: name a file with --text\n")
 
 

@@ -74,7 +74,7 @@ CASES = {
 }
 
 PLAIN = {
-    "skip-gram, negative sampling, sgd", "skip-gram, softmax, adam", "GloVe, adagrad", "BERT, masked words, adamw",
+    "skip-gram, negative sampling, sgd", "GloVe, adagrad", "BERT, masked words, adamw",
 }
 """Those that are least alike: for the plain command, which has minutes."""
 KILLED = {"skip-gram, negative sampling, sgd"}

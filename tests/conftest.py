@@ -6,7 +6,8 @@ import sys
 
 # Tests compile hundreds of small programs and run each for a moment: most of their time goes to optimising them. With
 # XLA_FLAGS="" everything is as users have it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+                                   "--xla_cpu_use_fusion_emitters=false")
 
 import jax
 import pytest

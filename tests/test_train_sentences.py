@@ -113,7 +113,7 @@ def slow(*values):
 
 @pytest.mark.parametrize(("loss", "more"), [
     slow("in_batch", ["--sentence_bert.matryoshka=4,16"]), slow("simcse", ["--examples.columns=text1"]),
-    slow("softmax", ["--examples.label=class"]), ("cosine", ["--examples.label=score"]),
+    slow("softmax", ["--examples.label=class"]), slow("cosine", ["--examples.label=score"]),
     slow("contrastive", ["--examples.label=class"]),
 ])
 def test_each_loss_goes_down(folder, loss, more):

@@ -53,7 +53,7 @@ def test_a_packed_line_is_worth_what_it_is_alone(kind):
     assert (kind == "bert") == (expected[-1, 1] == 0), "a line of one word has none in the place of a mask"
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", [pytest.param("gpt", marks=pytest.mark.slow), "bert"])
 def test_heads_are_ablated_by_it(kind, tmp_path):
     model = tiny(kind)
     task = prediction.of_lines("toy", LINES, TASKS[kind])

@@ -154,7 +154,8 @@ def test_pruned_heads_are_masked_heads(kept, form):
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, fewer)
 
 
-@pytest.mark.parametrize("kept", [(), ((0,), (1, 2))], ids=["scanned", "unrolled"])
+@pytest.mark.parametrize("kept", [
+    (), pytest.param(((0,), (1, 2)), marks=pytest.mark.slow)], ids=["scanned", "unrolled"])
 def test_frozen_layers_and_what_is_computed_again(kept):
     """The same output and the same gradients, but for frozen layers, which get none."""
     config = dataclasses.replace(SMALL, kept=kept, attention_dropout=0.0, dropout=0.0)

@@ -29,7 +29,8 @@ def by_definition(a, b, texts):
     return jax.nn.logsumexp(s, axis=1), jax.nn.logsumexp(s, axis=0), there
 
 
-@pytest.mark.parametrize(("N", "M"), [(20, 20), (17, 51), (5, 5), (1, 1)])
+@pytest.mark.parametrize(("N", "M"), [
+    (17, 51), (1, 1), *(pytest.param(n, n, marks=pytest.mark.slow) for n in (20, 5))])
 def test_sums_and_gradients_are_those_of_the_whole_matrix(N, M, monkeypatch):
     monkeypatch.setattr(similarities, "BLOCK", 7)
     a, b, texts = problem(N, M)

@@ -225,7 +225,8 @@ def dense_start(objective):
 
 
 @pytest.mark.parametrize(("objective", "shape", "name"), [
-    (FULL, (1, 1, 1), "momentum"), (FULL, (2, 2, 2), "adafactor"), (ADAPTIVE, (2, 2, 2), "adam"),
+    (FULL, (1, 1, 1), "momentum"), (FULL, (2, 2, 2), "adafactor"),
+    pytest.param(ADAPTIVE, (2, 2, 2), "adam", marks=pytest.mark.slow),
 ], ids=lambda x: type(x.words).__name__ if isinstance(x, Softmax) else str(x))
 def test_the_dense_step_is_optax_on_the_mean_loss(objective, shape, name):
     config, rate = settings(name, 0.02)

@@ -12,7 +12,7 @@ from embeddings.fields import AboveZero, Amount, Count, Decay, Positive, Range, 
 from embeddings.flags import texts
 from embeddings.problems import UsageProblem
 
-ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "row", "log"})
+ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "ablate", "row", "log"})
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
 DENSE = frozenset({"adaptive_softmax", "softmax"})
@@ -348,6 +348,20 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ablate:
+    """Attention heads ablated inside training: what the score of a task changes by without each goes to metrics."""
+
+    task: str = ""
+    """What heads are ablated on, as in embeddings.ablate; empty ablates none."""
+    text: str = ""
+    """File that the tasks perplexity and masked-lm are of, a line an item."""
+    every: Count = 0
+    """Batches between two ablations; 0 ablates at the end only."""
+    resamples: Positive = 1000
+    """Draws of the bootstrap that tells which heads are significant."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Log:
     """What is written down on the way."""
 
@@ -424,6 +438,7 @@ class Experiment:
     processes: Processes = Processes()
     checkpoint: Checkpoint = Checkpoint()
     evaluate: Evaluate = Evaluate()
+    ablate: Ablate = Ablate()
     row: Row = Row()
     log: Log = Log()
 
@@ -476,6 +491,14 @@ class Experiment:
         if self.train.best and not (self.evaluate.tasks and self.evaluate.every):
             raise UsageProblem(f"--train.best={self.train.best}: nothing is measured on the way: name --evaluate.tasks "
                                "and --evaluate.every")
+        if self.ablate.task and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
+            raise UsageProblem(f"--ablate.task={self.ablate.task}: --architecture={self.architecture} has no attention "
+                               "heads: leave it out")
+        if bool(self.ablate.text) != (self.ablate.task in ("perplexity", "masked-lm")):
+            raise UsageProblem(f"--ablate.task={self.ablate.task}: " + (
+                "leave out --ablate.text" if self.ablate.text else "name a file of lines with --ablate.text"))
+        if self.ablate.every and not self.ablate.task:
+            raise UsageProblem("--ablate.every: on what? Name it with --ablate.task")
         if self.export and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
             raise UsageProblem(f"--export={self.export} is for Transformers: leave it out (word vectors are written by "
                                "python -m embeddings.export)")

@@ -46,6 +46,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     run_folder.check(settings)
     level = levels.of(settings)
     tasks = chosen(settings, place)
+    ablating = ablation(settings, place)
     source = level.find(settings, place, screen)
     processes.join(settings.processes)
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
@@ -71,7 +72,9 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
             settings.log.seconds,
         )
         every = settings.evaluate.every
-        evaluators = [loop.Evaluator(task.name, every, measure(task, prepared, job)) for task in tasks]
+        evaluators = [loop.Evaluator(task.name, every, measure(task.scores, prepared, job)) for task in tasks]
+        if ablating:
+            evaluators.append(loop.Evaluator("heads", settings.ablate.every, measure(ablating, prepared, job)))
         same, speed = sinks(settings, first)
         for sink in (*same, *filter(None, [speed])):
             files.callback(sink.close)
@@ -104,6 +107,16 @@ def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     return tasks
 
 
+def ablation(settings: Experiment, place: Place) -> Callable[[Any], dict[str, float]] | None:
+    """What heads are ablated by on the way, where that is asked for."""
+    part = settings.ablate
+    if not part.task:
+        return None
+    from embeddings.heads import inside  # late: what it needs takes a moment, and few runs do
+
+    return inside.ablation_of(part.task, part.text, place.data, part.resamples)
+
+
 def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:
     """The step to go on from and its state; 0 and None where nothing was saved yet. Raises Problem for damage."""
     first, state = checkpoints.restore(job.like()) or (0, None)
@@ -123,9 +136,11 @@ def kept(settings: Experiment) -> Best | None:
     return Best(folder, train.best, settings.evaluate.every, train.patience) if train.best else None
 
 
-def measure(task: evaluations.Task, prepared: Prepared, job: jobs.Job) -> Callable[[Any], dict[str, float]]:
-    """A task's scores as a function of a training state; those of process 0 on every process."""
-    return lambda state: processes.agreed(task.scores(prepared.model(job.host_tables(state))))
+def measure(
+    scores: Callable[[Any], dict[str, float]], prepared: Prepared, job: jobs.Job
+) -> Callable[[Any], dict[str, float]]:
+    """Scores of a model as a function of a training state; those of process 0 on every process."""
+    return lambda state: processes.agreed(scores(prepared.model(job.host_tables(state))))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 import itertools
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 import embeddings
 from embeddings import flags, levels
 from embeddings.experiment import Experiment
-from embeddings.problems import Problem
+from embeddings.heads import measures
+from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.training import mesh
 
@@ -59,6 +61,34 @@ def test_a_run_is_trained_exported_and_opened(folder):
     card = (out / "README.md").read_text()
     assert "pairs.jsonl (400)" in card and "--sentence_bert.dense=12" in card and "| loss |" in card
     assert "Loss: in_batch" in card and card.startswith("---\nlibrary_name: sentence-transformers\n")
+
+
+def test_heads_are_ablated_on_the_way(folder):
+    task, run = folder / "task.tsv", folder / "ablated"
+    task.write_text("".join(f"{a} {b}\t{b} {a} {a}\t{n % 4}\n" for n, (a, b) in enumerate(itertools.pairwise(WORDS))))
+    done = commands.run(
+        [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), f"--run={run}", "--train.steps=4",
+         f"--ablate.task={task}", "--ablate.every=2", "--ablate.resamples=20"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "heads/score" in row]
+    assert [row["step"] for row in rows] == [2, 4] and "heads/without 0.1" in rows[0]
+    measure, model = measures.find(str(task), None), embeddings.load(run)
+    scores = [measure.score(measure.items(model.encode(measure.texts, head_mask=np.array([mask], np.float32))))
+              for mask in ((1, 1), (1, 0))]
+    assert rows[1]["heads/score"] == pytest.approx(scores[0], abs=0.01)
+    assert rows[1]["heads/without 0.1"] == pytest.approx(scores[1] - scores[0], abs=0.02)
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    (["--ablate.every=2"], "--ablate.every: on what? Name it with --ablate.task"),
+    (["--architecture=bert", "--ablate.task=masked-lm"], "name a file of lines with --ablate.text"),
+    (["--architecture=word2vec", "--ablate.task=sts-b"], "--architecture=word2vec has no attention heads"),
+])
+def test_an_ablation_that_cannot_be_is_refused(more, says):
+    with pytest.raises(UsageProblem, match=re.escape(says)):
+        flags.parse(more, Experiment)
 
 
 def prepared(folder, *more, corpus="text.txt"):

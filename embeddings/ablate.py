@@ -90,15 +90,13 @@ def main(flags: Flags, words: list[str]) -> None:
     if output.exists() and not output.is_dir():
         raise Problem(f"--output={output}: is a file: name a folder")
     from embeddings import encoder
-    from embeddings.heads import ablation, measures, parts, prediction
+    from embeddings.heads import ablation, parts, prediction
     from embeddings.screen import Screen
 
-    predicts = flags.task in prediction.TASKS
-    measure = (prediction.read(Path(flags.text), flags.task) if predicts
-               else measures.find(flags.task, Path(folder) if folder else None))
+    measure = prediction.find(flags.task, flags.text, Path(folder) if folder else None)
     model = encoder.load(flags.model)
     places = ablation.chosen(ablation.heads_of(model, flags.model), flags.head)
-    model = prediction.predictor(model, flags.task, f"--model={flags.model}") if predicts else model
+    model = prediction.ready(model, flags.task, f"--model={flags.model}")
     output.mkdir(parents=True, exist_ok=True)
     screen = Screen(sys.stderr)
 

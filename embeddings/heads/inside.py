@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from embeddings.contextual.model import Contextual
-from embeddings.heads import ablation, measures, prediction
+from embeddings.heads import ablation, prediction
 
 
 def ablation_of(task: str, text: str, data: Path | None, resamples: int) -> Callable[[Contextual], dict[str, float]]:
@@ -16,11 +16,10 @@ def ablation_of(task: str, text: str, data: Path | None, resamples: int) -> Call
     Raises UsageProblem or Problem at once where the task is not there; the model is asked whether it can do it when it
     comes.
     """
-    predicts = task in prediction.TASKS
-    measure = prediction.read(Path(text), task) if predicts else measures.find(task, data)
+    measure = prediction.find(task, text, data)
 
     def scores(model: Contextual) -> dict[str, float]:
-        model = prediction.predictor(model, task, "this model") if predicts else model
+        model = prediction.ready(model, task, "this model")
         places = ablation.chosen(ablation.heads_of(model, "this model"), ())
         with tempfile.TemporaryDirectory() as folder:
             found = ablation.run(model, measure, places, Path(folder), lambda *_: None, resamples)

@@ -11,6 +11,7 @@ ROAD = [
     ("fields",),
     ("flagfile",),
     ("flags",),
+    ("parts",),
     ("experiment",),
     ("tokenizers",),
     ("corpus",),

@@ -1,0 +1,1 @@
+"""The parts of an experiment, by level; experiment.py puts them together."""

@@ -1,0 +1,83 @@
+"""Models of sentences and what is trained on examples of texts. See experiment.py."""
+import dataclasses
+from typing import Annotated, Literal
+
+from embeddings.fields import AboveZero, Positive, Range
+from embeddings.parts.sequences import Transformer
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of texts, for models of sentences."""
+
+    sets: tuple[str, ...] = ("python_docs",)
+    """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
+    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, banking77), or files: .jsonl, .csv, .tsv,
+    .parquet."""
+    weights: tuple[float, ...] = ()
+    """How much of a batch each set gives; empty goes by their sizes."""
+    columns: tuple[str, ...] = ("text1", "text2")
+    """Columns of files that hold an example's texts."""
+    label: str = ""
+    """Column of files that holds its class or score; empty where a loss needs none."""
+    classes: tuple[str, ...] = ()
+    """Classes in order; empty takes those that are found, sorted."""
+    broken: Literal["error", "skip"] = "error"
+    """What to do with a row that is not as it should be: error, or skip (counted)."""
+    distinct: bool = True
+    """Whether an example is left out of a batch for a text that is there already, where others are wrong answers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceBert(Transformer):
+    """Sentence-BERT (Reimers and Gurevych 2019); sizes are those of a model that starts at random."""
+
+    pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = ("mean",)
+    """How states of tokens become one vector; the vectors of several stand side by side."""
+    dense: tuple[Positive, ...] = ()
+    """Widths of tanh layers after pooling."""
+    normalize: bool = False
+    """Whether vectors are scaled to length 1."""
+    loss: Literal["in_batch", "simcse", "softmax", "cosine", "triplet", "contrastive"] = "in_batch"
+    """What is trained: to find each example's second text among those of the batch (in_batch; simcse: the text itself
+    under other dropout), its class (softmax), its score (cosine), or distances (triplet; contrastive)."""
+    parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
+    """What of two vectors stands side by side for the softmax; u alone classifies single texts."""
+    temperature: Annotated[float, Range(above=0)] = 0.05
+    """Cosines are divided by this (in_batch, simcse)."""
+    learned_temperature: bool = False
+    """Whether the temperature is trained, from there on."""
+    symmetric: bool = False
+    """Whether first texts are looked for as second texts are."""
+    margin: AboveZero = 1.0
+    """Of distances (triplet: Euclidean; contrastive: of cosines)."""
+    matryoshka: tuple[Positive, ...] = ()
+    """Widths whose first numbers are to be vectors of their own; empty trains the whole one only."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UniversalSentenceEncoder(SentenceBert):
+    """The Universal Sentence Encoder (Cer et al. 2018): sums of states by sqrt(n), then tanh layers."""
+
+    encoder: Literal["transformer", "averaging"] = "transformer"
+    """What gives states: a Transformer, or words and pairs of neighbours (the deep averaging network)."""
+    buckets: Positive = 100_000
+    """Rows that pairs of neighbours share (averaging)."""
+    pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = (
+        "mean_sqrt_len_tokens",
+    )
+    """How states of tokens become one vector."""
+    dense: tuple[Positive, ...] = (512,)
+    """Widths of tanh layers after pooling."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """Which parameters of a contextual model are trained."""
+
+    layers: Annotated[int, Range(at_least=-1)] = -1
+    """Last layers that are trained; the others stay, and so do tables of embeddings. -1 trains all."""
+    only: Literal["all", "embeddings", "norms"] = "all"
+    """Whether only tables of embeddings, or only the norms' scales and biases, are trained of the encoder."""
+    decay: Annotated[float, Range(above=0, at_most=1)] = 1.0
+    """Each layer's rate as a share of the one's above it; embeddings come below the first."""

@@ -13,6 +13,7 @@ from embeddings.flags import texts
 from embeddings.parts.runs import Ablate, Checkpoint, Evaluate, Log, Mesh, Optimizer, Processes, Row, Train
 from embeddings.parts.sentences import Examples, SentenceBert, Tune, UniversalSentenceEncoder
 from embeddings.parts.sequences import Bert, Gpt, Pieces, Transformer
+from embeddings.parts.tokens import Reader, Tagger
 from embeddings.parts.words import FastText, Glove, Text, Vocabulary, Word2Vec
 from embeddings.problems import UsageProblem
 
@@ -28,7 +29,8 @@ class Experiment:
     """One run, from text to vectors."""
 
     architecture: Literal[
-        "word2vec", "fasttext", "glove", "bert", "gpt", "sentence_bert", "universal_sentence_encoder"
+        "word2vec", "fasttext", "glove", "bert", "gpt", "sentence_bert", "universal_sentence_encoder", "tagger",
+        "reader",
     ] = "word2vec"
     """What is trained."""
     corpus: str = "python_docs"
@@ -53,6 +55,8 @@ class Experiment:
     examples: Examples = Examples()
     sentence_bert: SentenceBert = SentenceBert()
     universal_sentence_encoder: UniversalSentenceEncoder = UniversalSentenceEncoder()
+    tagger: Tagger = Tagger()
+    reader: Reader = Reader()
     tune: Tune = Tune()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
@@ -76,10 +80,13 @@ class Experiment:
         return unused.get(self.level, ("vocabulary",))
 
     @property
-    def level(self) -> Literal["words", "sequences", "sentences"]:
-        """What is trained on: words and their neighbours, running text, or examples of texts."""
+    def level(self) -> Literal["words", "sequences", "sentences", "tokens"]:
+        """What is trained on: words and their neighbours, running text, examples of texts, or of texts whose tokens are
+        marked."""
         if not self.contextual:
             return "words"
+        if isinstance(self.model, Tagger | Reader):
+            return "tokens"
         return "sentences" if isinstance(self.model, SentenceBert) else "sequences"
 
     @property
@@ -148,16 +155,29 @@ class Experiment:
             raise UsageProblem(f"--{part}.heads={model.heads} must divide --{part}.width={model.width}")
         if not 8 <= model.length <= model.positions:
             raise UsageProblem(f"--{part}.length={model.length} must be from 8 to --{part}.positions={model.positions}")
+        if self.level in ("sentences", "tokens"):
+            self._validate_examples()
         if self.level == "sentences":
             self._validate_sentences(model)
+        elif self.level == "tokens":
+            self._validate_tokens()
         elif self.train.batch < model.length * self.train.chunks:
             raise UsageProblem(f"--train.batch={self.train.batch} tokens hold less than a row of {model.length} for "
                                f"each of --train.chunks={self.train.chunks}: raise it")
         if isinstance(model, Bert) and model.masked <= 0:
             raise UsageProblem("--bert.masked=0 leaves nothing to predict")
 
-    def _validate_sentences(self, model: SentenceBert) -> None:
-        part = self.architecture
+    def _validate_tokens(self) -> None:
+        given, default = self.examples, Examples()
+        for name in ("columns", "label", "classes", "broken", "distinct"):
+            if getattr(given, name) != getattr(default, name):
+                raise UsageProblem(f"--examples.{name} is for examples of whole texts, which --architecture="
+                                   f"{self.architecture} does not read: leave it out")
+        if self.export:
+            raise UsageProblem(f"--export={self.export} is for models of whole texts: leave it out; the run's folder "
+                               f"is what there is of --architecture={self.architecture}")
+
+    def _validate_examples(self) -> None:
         if not self.examples.sets:
             raise UsageProblem("--examples.sets is empty: name a set or a file")
         if self.examples.weights and len(self.examples.weights) != len(self.examples.sets):
@@ -165,6 +185,9 @@ class Experiment:
                                f"{len(self.examples.sets)} --examples.sets")
         if any(weight <= 0 for weight in self.examples.weights):
             raise UsageProblem("--examples.weights must be above 0")
+
+    def _validate_sentences(self, model: SentenceBert) -> None:
+        part = self.architecture
         width = model.dense[-1] if model.dense else len(model.pooling) * model.width
         for size in model.matryoshka:
             if size > width and not self.start_from:

@@ -101,10 +101,20 @@ def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     options = evaluations.Options(vocabulary=settings.evaluate.vocabulary, cache=place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
-        if settings.contextual and task.needs == "words":
+        if task.needs not in made(settings):
             raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
                                f"--architecture={settings.architecture} does not make: leave it out")
     return tasks
+
+
+def made(settings: Experiment) -> set[evaluations.Need]:
+    """What of evaluation.tasks.NEEDS the model of a run will have."""
+    if settings.level == "words":
+        return {"words", "texts", "tokens"}
+    if settings.level == "tokens":
+        return {"texts", "tokens", "tags" if settings.architecture == "tagger" else "answers"}
+    told = {"softmax": "classes", "regression": "numbers"}.get(getattr(settings.model, "loss", ""))
+    return {"texts", "tokens", *([told] if told and not settings.model.matryoshka else [])}
 
 
 def ablation(settings: Experiment, place: Place) -> Callable[[Any], dict[str, float]] | None:

@@ -71,6 +71,10 @@ CASES = {
         "--universal_sentence_encoder.dense=24", "--universal_sentence_encoder.buckets=500", "--optimizer.name=adamw",
         "--optimizer.learning_rate=0.002",
     ],
+    "tagger, adamw": ["--architecture=tagger", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002"],
+    "reader, adamw": [
+        "--architecture=reader", "--reader.overlap=4", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
 }
 
 PLAIN = {
@@ -104,12 +108,13 @@ def architecture(case: str) -> str:
 
 def contextual(case: str) -> bool:
     """Whether a case's model reads running text."""
-    return of_sentences(case) or architecture(case) in ("bert", "gpt")
+    return bool(examples(case)) or architecture(case) in ("bert", "gpt")
 
 
-def of_sentences(case: str) -> bool:
-    """Whether a case is trained on examples of texts."""
-    return architecture(case) in ("sentence_bert", "universal_sentence_encoder")
+def examples(case: str) -> str:
+    """The kind of file that a case is trained on, where that holds examples of texts."""
+    kinds = {"sentence_bert": ".jsonl", "universal_sentence_encoder": ".jsonl", "tagger": ".conll", "reader": ".json"}
+    return kinds.get(architecture(case), "")
 
 
 def fits(part: str, name: str) -> bool:

@@ -19,7 +19,7 @@ import commands
 import jax
 import numpy as np
 import pytest
-from cases import CASES, CHUNKED, KILLED, PLAIN, contextual, dense, of_sentences, sized
+from cases import CASES, CHUNKED, KILLED, PLAIN, contextual, dense, examples, sized
 
 from embeddings import flags
 from embeddings.corpus import documents, shards
@@ -59,13 +59,19 @@ def text(tmp_path_factory):
         json.dumps({"text1": " ".join(pair[::2]), "text2": " ".join(pair[1::2]), "class": "no" if n % 3 else "yes"})
         for n, pair in enumerate(pairs)
     ))
+    path.with_suffix(".conll").write_text("\n\n".join(
+        "\n".join(f"{word}\t{'B-x' if len(word) == 2 else 'O'}" for word in pair) for pair in pairs
+    ))
+    questions = [{"context": " ".join(pair), "qas": [{"id": str(n), "question": pair[1], "answers": [
+        {"text": pair[0], "answer_start": 0}][: n % 3]}]} for n, pair in enumerate(pairs)]
+    path.with_suffix(".json").write_text(json.dumps({"data": [{"paragraphs": questions}]}))
     return path
 
 
 def command(text, run, case, *flags):
     small = [*SMALL, *sized(case, **SIZES)]
-    if of_sentences(case):
-        small += [f"--examples.sets={text.with_suffix('.jsonl')}", "--train.batch=45"]
+    if examples(case):
+        small += [f"--examples.sets={text.with_suffix(examples(case))}", "--train.batch=45"]
     return [sys.executable, "-m", "embeddings.train", f"--corpus={text}", f"--run={run}", *small, *flags]
 
 
@@ -168,7 +174,7 @@ def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
 
 @pytest.mark.parametrize("case", plain([case for case in CASES if contextual(case)], CHUNKED))
 def test_in_chunks_the_gradient_is_the_batchs(case, text, one_device, tmp_path, matrix):
-    batch = "--train.batch=48" if of_sentences(case) else "--train.batch=1408"  # as many rows as four chunks hold
+    batch = "--train.batch=48" if examples(case) else "--train.batch=1408"  # as many rows as four chunks hold
     run = trained(text, tmp_path / "run", case, "--train.chunks=4", batch)
     whole = trained(text, tmp_path / "whole", case, batch)
     found = deviation(state(whole), state(run))

@@ -1,4 +1,4 @@
-"""Classes of texts, or of pairs of texts, by the softmax that a model of sentences was trained with."""
+"""Classes of texts, or of pairs of texts, or a number each, by what a model of sentences was trained with."""
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from embeddings.objectives.sentences import Softmax
+from embeddings.objectives.sentences import Linear
 from embeddings.problems import UsageProblem
 
 
@@ -17,16 +17,16 @@ class Head:
     """What is made of vectors."""
 
     classes: tuple[str, ...]
-    """Their names, in order; Y."""
+    """Their names, in order, Y; none where a number is told."""
     parts: tuple[str, ...]
     """What of a text's vector, or of two, stands side by side; see objectives.sentences.Softmax."""
     params: Any
-    """Of the softmax."""
+    """Of the linear map."""
 
     @property
-    def texts(self) -> int:
-        """Texts that are classified together: 1 or 2."""
-        return Softmax(len(self.classes), self.parts).texts
+    def linear(self) -> Linear:
+        """What is computed of vectors."""
+        return Linear(len(self.classes) or 1, self.parts)
 
 
 class Classified(NamedTuple):
@@ -39,19 +39,25 @@ class Classified(NamedTuple):
 
 
 def classify(encode: Any, head: Head, texts: Sequence[Any]) -> Classified:
-    """The class of each text, or of each pair of them.
+    """The class of each text, or of each pair of them. Raises as `_applied`."""
+    p = np.asarray(jax.nn.softmax(_applied(encode, head, texts), axis=-1))
+    return Classified(tuple(head.classes[n] for n in p.argmax(axis=1)), p)
 
-    Raises UsageProblem for single texts where pairs are wanted, and the other way round.
-    """
-    wanted = head.texts
+
+def predict(encode: Any, head: Head, texts: Sequence[Any]) -> Float[np.ndarray, "n"]:
+    """The number of each text, or of each pair of them. Raises as `_applied`."""
+    return np.asarray(_applied(encode, head, texts))[:, 0]
+
+
+def _applied(encode: Any, head: Head, texts: Sequence[Any]) -> Float[Array, "n _"]:
+    """Raises UsageProblem for single texts where pairs are wanted, and the other way round."""
+    wanted = head.linear.texts
     rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
     for number, row in enumerate(rows):
         if len(row) != wanted:
-            raise UsageProblem(f"text {number} (from 0): this model classifies {'pairs' if wanted == 2 else 'texts'}, "
+            raise UsageProblem(f"text {number} (from 0): this model reads {'pairs' if wanted == 2 else 'texts'}, "
                                f"not {len(row)} texts")
     different = {text: n for n, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
     vectors = encode(list(different))
     places = np.array([[different[text] for text in row] for row in rows], np.int64).reshape(-1, wanted)
-    softmax = Softmax(len(head.classes), head.parts)
-    p = np.asarray(jax.nn.softmax(softmax.logits(head.params, jnp.asarray(vectors[places])), axis=-1))
-    return Classified(tuple(head.classes[n] for n in p.argmax(axis=1)), p)
+    return head.linear.apply(head.params, jnp.asarray(vectors[places]))

@@ -12,6 +12,7 @@ import numpy as np
 from embeddings.contextual import removal
 from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
+from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
@@ -23,6 +24,8 @@ TOKENIZER = "tokenizer"
 """What a run's folder calls the folder of its tokenizer."""
 SENTENCE = "sentence.json"
 """And the file that says how states become the vector of a text."""
+TOKENS = "tokens.json"
+"""And the file that says what is told of tokens."""
 HEADS = "heads.json"
 """The file that says which heads are left of a model."""
 
@@ -69,6 +72,8 @@ def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) 
     _, params = run_folder.read_params(folder)
     if (folder / SENTENCE).is_file():
         return _read_sentence_run(folder, params, dtype)
+    if (folder / TOKENS).is_file():
+        return _read_tokens_run(folder, params, dtype)
     family, config = sequences.load(folder)
     if dtype:
         config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
@@ -102,6 +107,49 @@ def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextu
     model = sentence_model(family, config, params["model"], Pieces.load(folder / TOKENIZER), longest, dtype)
     head = Head(classes, parts, jax.tree.map(np.asarray, params["objective"])) if parts else None
     return dataclasses.replace(model, head=head)
+
+
+def save_tokens_model(folder: Path, family: str, config: Any, longest: int, head: Tagger | Reader) -> None:
+    """Writes what a run's folder keeps of a model that tells something of tokens; `head`'s parameters do not matter."""
+    from embeddings.training.architectures import sequences
+
+    sequences.save(folder, family, config)
+    said = {"longest": longest, "tells": type(head).__name__}
+    said |= {f.name: getattr(head, f.name) for f in dataclasses.fields(head) if f.name != "params"}
+    write_whole(folder / TOKENS, json.dumps(said, indent=1) + "\n")
+
+
+def _read_tokens_run(folder: Path, params: Any, dtype: str | None) -> Contextual:
+    from embeddings.training.architectures import sequences
+
+    family, encoder = sequences.load(folder)
+    try:
+        said = json.loads((folder / TOKENS).read_bytes())
+        longest, kind = said.pop("longest"), {"Tagger": Tagger, "Reader": Reader}[said.pop("tells")]
+        if "classes" in said:
+            said["classes"] = tuple(said["classes"])
+        head = kind(params=params["objective"], **said)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Problem(f"{folder / TOKENS}: no model of tokens ({error!r}): copy the folder again") from None
+    tokenizer = Pieces.load(folder / TOKENIZER)
+    return tokens_model(family, encoder, params["model"]["model"], tokenizer, longest, head, dtype)
+
+
+def tokens_model(
+    family: str,
+    config: Any,
+    params: Any,
+    tokenizer: Pieces,
+    longest: int,
+    head: Tagger | Reader,
+    dtype: str | None = None,
+) -> Contextual:
+    """A model that tells something of tokens, as it is used after training."""
+    if dtype:
+        config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
+    model = in_use(family, config, jax.tree.map(np.asarray, params), tokenizer)
+    head = dataclasses.replace(head, params=jax.tree.map(np.asarray, head.params))
+    return dataclasses.replace(model, pipeline=Pipeline(longest=longest), head=head)
 
 
 def sentence_model(

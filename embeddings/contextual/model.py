@@ -20,9 +20,10 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from embeddings.contextual import texts as reading
-from embeddings.contextual.classes import Classified, Head, classify
+from embeddings.contextual.classes import Classified, Head, classify, predict
 from embeddings.contextual.packing import Packer
 from embeddings.contextual.program import Program
+from embeddings.contextual.tokens import Answer, Reader, Tagger
 from embeddings.formats.sentence_transformers import Dense, Pipeline
 from embeddings.inputs.sequences import Tokens
 from embeddings.models.pooling import NORMALIZE, POOLINGS, Pooling
@@ -75,8 +76,8 @@ class Contextual:
     pipeline: Pipeline = Pipeline()
     devices: tuple[Any, ...] = ()
     """Where it runs, the rows of a call split over them; empty takes all of this process."""
-    head: Head | None = None
-    """What tells classes by vectors, of a model that was trained to."""
+    head: Head | Tagger | Reader | None = None
+    """What a model was trained to tell: classes or numbers by vectors, tags of words, answers."""
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -204,9 +205,33 @@ class Contextual:
 
         It is an attribute of models only that were trained to tell some (--sentence_bert.loss=softmax).
         """
-        if self.head is None:
+        if not isinstance(self.head, Head) or not self.head.classes:
             raise AttributeError("this model tells no classes: train it with --sentence_bert.loss=softmax")
         return functools.partial(classify, self.encode, self.head)
+
+    @property
+    def predict(self) -> Callable[[Sequence[Any]], Float[np.ndarray, "n"]]:
+        """A function of texts, or of pairs, to numbers; of models that were trained with loss regression only."""
+        if not isinstance(self.head, Head) or self.head.classes:
+            raise AttributeError("this model tells no numbers: train it with --sentence_bert.loss=regression")
+        return functools.partial(predict, self.encode, self.head)
+
+    @property
+    def tag(self) -> Callable[[Sequence[Sequence[str]]], list[tuple[str, ...]]]:
+        """A function of sentences, each its words, to a tag for each word; of models of --architecture=tagger only."""
+        if not isinstance(self.head, Tagger):
+            raise AttributeError("this model tags no words: train one with --architecture=tagger")
+        return functools.partial(self.head.tag, self.tokenizer, self.longest, self._states)
+
+    @property
+    def answer(self) -> Callable[[Sequence[tuple[str, str]]], list[Answer]]:
+        """A function of pairs (question, text) to what of the text answers; of --architecture=reader only."""
+        if not isinstance(self.head, Reader):
+            raise AttributeError("this model gives no answers: train one with --architecture=reader")
+        return functools.partial(self.head.answer, self.tokenizer, self.longest, self._states)
+
+    def _states(self, read: reading.Reading) -> list[Float[np.ndarray, "N D"]]:
+        return self.program(None, (), None).states(self.placed, read, self.packer())
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each mask of a text (`tokenizer.names["mask_token"]`, as [MASK]) the k likeliest tokens, with their p.

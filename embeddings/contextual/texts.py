@@ -51,8 +51,8 @@ class Reading:
 class Windows(NamedTuple):
     """How texts that are too long are cut."""
 
-    room: int
-    """Tokens of a window, special ones left out."""
+    room: int | Int64[np.ndarray, "n"]
+    """Tokens of a window, special ones left out; one number, or one for each text."""
     overlap: int | None
     """Tokens that a window has in common with the next; None reads the first window only."""
 
@@ -101,14 +101,15 @@ def windows(
     Every text has a window; the last one ends with the text, and all but it are full.
     """
     lengths = np.diff(starts)
-    step = how.room if how.overlap is None else how.room - how.overlap
+    room = np.broadcast_to(how.room, lengths.shape)
+    step = room - (how.overlap or 0)
     count = np.ones_like(lengths)
     if how.overlap is not None:
-        count += -(-np.maximum(lengths - how.room, 0) // step)
+        count += -(-np.maximum(lengths - room, 0) // step)
     owner = np.repeat(np.arange(len(lengths)), count)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    begins = number * step
-    size = np.minimum(how.room, lengths[owner] - begins)
+    begins = number * step[owner]
+    size = np.minimum(room[owner], lengths[owner] - begins)
     edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(size)])
     place = np.arange(edges[-1]) - np.repeat(edges[:-1], size)
     return np.repeat(starts[owner] + begins, size) + place, edges, owner

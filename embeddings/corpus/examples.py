@@ -78,7 +78,7 @@ def prepare(
         pieces: the tokenizer.
         longest: tokens of a text at most, special ones included; what is beyond is cut off.
         cache: folder.
-        label: "", "class" or "score".
+        label: "", "class", "score" (from -1 to 1) or "number".
         classes: the classes that are known, in order; empty takes those that are found, sorted.
         skip: whether broken rows are counted and left out; otherwise the first one ends it.
         progress: told (what, done, all).
@@ -162,11 +162,11 @@ class _Writer:
         """Labels as numbers; classes that are not named beforehand are numbered in order."""
         if not self.label:
             return np.zeros(len(labels))
-        if self.label == "score":
+        if self.label in ("score", "number"):
             for number, label in enumerate(labels, 1):
                 if not _is_number(label):
                     raise Problem(f"{self.name}: example {number}: the score {label!r} is no number: correct it")
-                if not -1 <= float(label) <= 1:
+                if self.label == "score" and not -1 <= float(label) <= 1:
                     raise Problem(f"{self.name}: example {number}: the score {label} is not from -1 to 1, as cosines "
                                   "are: scale all of them")
             return np.array([float(label) for label in labels])

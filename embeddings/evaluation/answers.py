@@ -59,6 +59,15 @@ Answer = Callable[[Sequence[Question]], Sequence[str]]
 """Questions in, an answer each out, empty for none; it looks at question and context alone."""
 
 
+def find(data: Path) -> tuple[QuestionSet, ...]:
+    """What a folder of data sets has to measure by: SubjQA's development and test part, and XQuAD."""
+    found = [subjqa(data / SUBJQA[part], name) for part, name in (("dev", "SubjQA dev"), ("test", "SubjQA"))
+             if (data / SUBJQA[part]).is_file()]
+    if (data / XQUAD).is_file():
+        found.append(squad(data / XQUAD, "XQuAD"))
+    return tuple(found)
+
+
 def squad(path: Path, name: str) -> QuestionSet:
     """Questions of SQuAD's JSON. Raises Problem, naming the question, where an answer is not where it is said to be."""
     try:

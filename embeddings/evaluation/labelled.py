@@ -64,6 +64,16 @@ def read(data: Path, name: str) -> LabelledSet:
     return source.read(name, [data / FOLDER / file for file in source.files])
 
 
+def parted(one: LabelledSet) -> LabelledSet:
+    """The set with a training and a test part; of a set in one part, every tenth text is the test's."""
+    if one.test is not None or one.train is None:
+        return one
+    texts, labels = one.train.texts, one.train.labels
+    rest = [n for n in range(len(texts)) if n % 10]
+    train = Labelled(tuple(texts[n] for n in rest), tuple(labels[n] for n in rest))
+    return dataclasses.replace(one, train=train, test=Labelled(texts[::10], labels[::10]))
+
+
 def labelled(path: Path, rows: Sequence[tuple[str, str]]) -> Labelled:
     """Rows of text and label. Raises Problem where there are fewer than two labels."""
     if len({label for _, label in rows}) < 2:

@@ -15,8 +15,12 @@
         senteval        logistic regression by SentEval's protocol; takes minutes
     a vector of every word of a sentence
         entities        named entities by a probe
-    classes of its own
-        classes         accuracy on the test parts of those of SST2, SST5, TREC and Banking77 that have the same ones
+    classes, numbers, tags or answers of its own
+        classes         accuracy on the test parts of those of SST2, SST5, TREC, SUBJ (every tenth text) and
+                        Banking77 that have the same ones
+        regression      Spearman's rho of its numbers for the pairs of the STS benchmark
+        tags            named entities of WNUT17
+        answers         spans that answer the questions of SubjQA and XQuAD
     a model of running text
         perplexity      how well it predicts a text
 """
@@ -29,6 +33,7 @@ from typing import Any, Literal
 from embeddings.encoder import Pooling, WordVectors
 from embeddings.evaluation import (
     analogies,
+    answers,
     classification,
     clustering,
     documentation,
@@ -52,15 +57,18 @@ PAIRS = Path("wordsim")
 PYTHON_DOCS = Path(__file__).with_name("python_docs.txt")
 STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
-OWN = ("SST2", "SST5", "TREC", "Banking77")
+OWN = ("SST2", "SST5", "TREC", "SUBJ", "Banking77")
 """Sets of texts with a class that models are trained on (levels/sentences.py), and measured by the test part of."""
 
 Result = analogies.Result | word_similarity.Result | sts.Result | scores.Result
-Need = Literal["words", "texts", "tokens", "classes", "predictions"]
+Need = Literal["words", "texts", "tokens", "classes", "numbers", "tags", "answers", "predictions"]
 NEEDS: dict[Need, tuple[str, tuple[str, ...]]] = {
     "words": ("a table of word vectors", ("words",)),
     "texts": ("an encoder of texts", ("encode",)),
     "classes": ("classes of its own, which --sentence_bert.loss=softmax trains", ("classify",)),
+    "numbers": ("numbers of its own, which --sentence_bert.loss=regression trains", ("predict",)),
+    "tags": ("tags of its own, which --architecture=tagger trains", ("tag",)),
+    "answers": ("answers of its own, which --architecture=reader trains", ("answer",)),
     "tokens": ("a vector of every word of a sentence", ("tokens", "words")),
     "predictions": ("a model of running text that predicts words", ("fill",)),
 }
@@ -225,10 +233,10 @@ def _none_of(data: Path, module: Any) -> str | None:
 
 
 def _classes(name: str, data: Path, options: Options) -> Task:
-    sets = [labelled.read(data, found) for found in labelled.find(data, OWN)]
+    sets = [labelled.parted(labelled.read(data, found)) for found in labelled.find(data, OWN)]
 
     def run(model: Any) -> tuple[Result, ...]:
-        own = [one for one in sets if {*one.test.labels} <= {*model.head.classes} and model.head.texts == 1]
+        own = [one for one in sets if {*one.test.labels} <= {*model.head.classes} and model.head.linear.texts == 1]
         measured = []
         for one in own:
             found = model.classify(one.test.texts).labels
@@ -237,6 +245,40 @@ def _classes(name: str, data: Path, options: Options) -> Task:
         return (scores.Result("classes", tuple(measured)),)
 
     return Task(name, "classes", run, lambda results: scores.table("Classes", results, "texts", ()))
+
+
+def _regression(name: str, data: Path, options: Options) -> Task:
+    sets = [sts.read(data, found) for found in _OF_BENCHMARK.values()]
+
+    def run(model: Any) -> tuple[Result, ...]:
+        measured = []
+        for one in sets:
+            pairs = list(zip(one.first, one.second, strict=True))
+            rho = word_similarity.spearman(model.predict(pairs), one.judgements)
+            measured.append(scores.Score(one.name, "Spearman", rho, len(pairs), len(pairs)))
+        return (scores.Result("regression", tuple(measured)),)
+
+    return Task(name, "numbers", run, lambda results: scores.table("Regression", results, "pairs", ()))
+
+
+def _tags(name: str, data: Path, options: Options) -> Task:
+    _, valid, test = entities.read(data)
+    sets = (dataclasses.replace(valid, name="WNUT17 dev"), test)
+    note = "Whole entities of the right type, times 100."
+    return Task(name, "tags", lambda model: (entities.evaluate(model.tag, sets),),
+                lambda results: scores.table("Named entities", results, "words", (note,)))
+
+
+def _answers(name: str, data: Path, options: Options) -> Task:
+    sets = answers.find(data)
+
+    def run(model: Any) -> tuple[Result, ...]:
+        def answer(questions: Sequence[answers.Question]) -> list[str]:
+            return [found.text for found in model.answer([(one.question, one.context) for one in questions])]
+
+        return (answers.evaluate(answer, sets),)
+
+    return Task(name, "answers", run, answers.table)
 
 
 def _unless(file: Path) -> str | None:
@@ -278,6 +320,10 @@ KINDS = {
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
     "classes": Kind(lambda data: None if labelled.find(data, OWN) else f"{data / labelled.FOLDER} holds none of "
                                                                        f"{', '.join(OWN)}", _classes),
+    "regression": Kind(lambda data: _unless(data / sts.BENCHMARK["STSBenchmark"]), _regression),
+    "tags": Kind(lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _tags),
+    "answers": Kind(
+        lambda data: None if answers.find(data) else f"{data / answers.XQUAD.parent} holds no questions", _answers),
     "documentation": Kind(lambda _: None, _documentation),
     "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
     "perplexity": Kind(lambda _: None, _perplexity),

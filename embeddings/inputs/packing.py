@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Int, Int32, Int64
 
 SHORTEST = 4
 """Tokens of a row for each text that it may hold at most."""
+SLACK = 1.1
+"""Rows of a batch as a multiple of what its texts fill on the mean."""
 
 
 class Rows(NamedTuple):
@@ -56,3 +58,30 @@ def pack(lengths: Int[np.ndarray, "n"], tiers: Sequence[int]) -> Rows:
 def slots(length: int) -> int:
     """S of rows of a length."""
     return max(1, length // SHORTEST)
+
+
+def enough(tokens: float, length: int, multiple: int) -> int:
+    """Rows of a length for batches of so many tokens on the mean: a multiple of what they are split over."""
+    return -(-int(np.ceil(SLACK * tokens / length + 1)) // multiple) * multiple
+
+
+def doubled(rows: int, needed: int) -> int:
+    """Rows of a batch that needs so many: as many as the others have, or twice or four times as many."""
+    while rows < needed:
+        rows *= 2
+    return rows
+
+
+def laid(
+    rows: Rows, lengths: Int[np.ndarray, "n"], shape: tuple[int, int], *values: Int[np.ndarray, "tokens"]
+) -> list[Int32[np.ndarray, "B T"]]:
+    """The first of some values of the tokens of n texts one after another, the number of each one's text in its row
+    from 1, its place in its text, then the other values: each laid out in rows, 0 where no text is."""
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    at = np.repeat(rows.row, lengths), np.repeat(rows.start, lengths) + place
+    arrays = []
+    for some in (values[0], np.repeat(rows.slot + 1, lengths), place, *values[1:]):
+        array = np.zeros(shape, np.int32)
+        array[at] = some
+        arrays.append(array)
+    return arrays

@@ -1,12 +1,8 @@
 """Batches of examples of texts: batch n is a function of (seed, n) and of nothing else.
 
 An example is one text or several, with a label where a loss needs one. All texts of a batch are packed into rows; where
-each has gone is said beside them. Several sets are mixed by weight: of the first m examples of a run, set d gives
-floor(m c_d) - floor(m c_(d-1)), c the weights added up, so that its share is right at every point and what it gives to
-batch n needs no counting. Each set is gone through in an order of its own, another one each epoch.
-
-A text that has come already in a batch, in another example, may be left out with its example. Random numbers are raw
-words of numpy's Philox, the part of its stream that is promised never to change.
+each has gone is said beside them. Several sets are mixed by weight (mixture.py). A text that has come already in a
+batch, in another example, may be left out with its example.
 
 Shapes: N examples, C texts of an example, B rows, T positions, S texts of a row.
 """
@@ -17,12 +13,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Int64
 
-from embeddings.inputs.cooccurrences import permuted
-from embeddings.inputs.packing import pack, slots
+from embeddings.inputs.mixture import Mixture
+from embeddings.inputs.packing import doubled, enough, laid, pack, slots
 from embeddings.inputs.sequences import Tokens
-
-SLACK = 1.1
-"""Rows of a batch as a multiple of what its texts fill on the mean; a batch that needs more gets twice as many."""
 
 
 class Labels(NamedTuple):
@@ -95,8 +88,11 @@ class Batches:
     def rows(self) -> int:
         """B, as long as it is enough."""
         per_example = sum(w * s.tokens / len(s) for w, s in zip(self.weights, self.sets, strict=True))
-        filled = self.batch * per_example * (2 if self.twice else 1) / self.length
-        return -(-int(np.ceil(SLACK * filled + 1)) // self.multiple) * self.multiple
+        return enough(self.batch * per_example * (2 if self.twice else 1), self.length, self.multiple)
+
+    @functools.cached_property
+    def _mixture(self) -> Mixture:
+        return Mixture(tuple(map(len, self.sets)), self.weights, self.seed)
 
     def __call__(self, n: int) -> Batch:
         """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""
@@ -104,17 +100,8 @@ class Batches:
         C = (len(starts) - 1) // len(labels)
         lengths = np.diff(starts)
         packed = pack(lengths, (self.length,))
-        B = self.rows
-        while len(packed.lengths) > B:
-            B *= 2
-        place = np.arange(len(ids)) - np.repeat(starts[:-1], lengths)
-        at = np.repeat(packed.row, lengths), np.repeat(packed.start, lengths) + place
-        arrays = []
-        for values in (ids, np.repeat(packed.slot + 1, lengths), place):
-            array = np.zeros((B, self.length), np.int32)
-            array[at] = values
-            arrays.append(array)
-        tokens = Tokens(*arrays, np.zeros((B, self.length), np.int32))
+        B = doubled(self.rows, len(packed.lengths))
+        tokens = Tokens(*laid(packed, lengths, (B, self.length), ids), np.zeros((B, self.length), np.int32))
         places = (packed.row * slots(self.length) + packed.slot).reshape(-1, C)
         texts = equal(ids, starts).reshape(-1, C)
         weight = np.where(repeated(texts), 0, 1) if self.distinct else np.ones(len(labels))
@@ -133,13 +120,10 @@ class Batches:
 
     def _examples(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids of the texts of a batch one after another, where each starts, and the labels."""
-        share = np.concatenate([[0.0], np.cumsum(self.weights)])
-        share[-1] = 1.0
-        edges = np.floor(np.array([[n * self.batch], [(n + 1) * self.batch]]) * share + 1e-9).astype(np.int64)
         ids, lengths, labels = [], [], []
-        for d, some in enumerate(self.sets):
-            first, last = edges[:, d + 1] - edges[:, d]
-            read, starts, label = some.read(self._order(d, np.arange(first, last)))
+        chosen = self._mixture.examples(n * self.batch, (n + 1) * self.batch)
+        for some, numbers in zip(self.sets, chosen, strict=True):
+            read, starts, label = some.read(numbers)
             ids.append(read)
             lengths.append(np.diff(starts))
             labels.append(label)
@@ -151,16 +135,6 @@ class Batches:
             ends = np.cumsum(lengths)
             ids = ids[np.repeat(source - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)]
         return ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), labels
-
-    def _order(self, d: int, places: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
-        """Which example of set d stands at some places of its own sequence."""
-        size, out = len(self.sets[d]), np.empty(len(places), np.int64)
-        epoch = places // size
-        for e in np.unique(epoch):
-            raw = np.random.Philox(key=np.array([self.seed + (d + 1 << 32), e], np.uint64)).random_raw(2)
-            here = epoch == e
-            out[here] = permuted(places[here] % size, size, raw)
-        return out
 
 
 def equal(ids: Int32[np.ndarray, "tokens"], starts: Int64[np.ndarray, "texts_and_end"]) -> Int64[np.ndarray, "texts"]:

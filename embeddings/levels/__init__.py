@@ -1,4 +1,5 @@
-"""What a run is about, by level: words, running text (sequences), examples of texts (sentences). A module each:
+"""What a run is about, by level: words, running text (sequences), examples of texts (sentences), texts whose tokens are
+marked (tokens). A module each:
 
     find(settings, place, screen) -> source                what is read, looked for before anything is made
     prepare(settings, source, place, screen) -> Prepared   what training needs of it
@@ -53,6 +54,6 @@ class Prepared(Protocol):
 
 def of(settings: Experiment) -> ModuleType:
     """The module of an experiment's level."""
-    from embeddings.levels import sentences, sequences, words
+    from embeddings.levels import sentences, sequences, tokens, words
 
-    return {"words": words, "sequences": sequences, "sentences": sentences}[settings.level]
+    return {"words": words, "sequences": sequences, "sentences": sentences, "tokens": tokens}[settings.level]

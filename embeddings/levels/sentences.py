@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
 
 from embeddings import encoder
 from embeddings.contextual import folder as folders
+from embeddings.contextual import words
 from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.corpus import documents, example_files, example_sets, examples, pieces
@@ -26,9 +28,9 @@ from embeddings.training import processes
 from embeddings.training.architectures import sentences
 from embeddings.training.job import Job
 
-NEEDS = {"softmax": "class", "cosine": "score", "contrastive": "class"}
-"""The kind of label that a loss is trained on."""
-LABELLED = {"sst2": "SST2", "sst5": "SST5", "trec": "TREC", "banking77": "Banking77"}
+NEEDS = {"softmax": "class", "regression": "number", "cosine": "score", "contrastive": "class"}
+"""The kind of label that a loss is trained on; a score is a number from -1 to 1."""
+LABELLED = {"sst2": "SST2", "sst5": "SST5", "trec": "TREC", "subj": "SUBJ", "banking77": "Banking77"}
 """Sets of labelled texts whose training parts are examples of a text and its class."""
 
 
@@ -41,7 +43,7 @@ class Source:
     content: Callable[[], str]
     """What names its content."""
     label: str
-    """"", "class" or "score"."""
+    """"", "class", "score" or "number"."""
 
     def __str__(self) -> str:
         return self.name
@@ -82,9 +84,9 @@ class Prepared:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the model classifies by, where it does."""
+        """What the model tells classes or numbers by, where it does."""
         part = self.settings.model
-        return part.parts if part.loss == "softmax" and not part.matryoshka else ()
+        return part.parts if part.loss in ("softmax", "regression") and not part.matryoshka else ()
 
     @property
     def family(self) -> str:
@@ -135,11 +137,11 @@ def _source(name: str, settings: Experiment, place: Place, screen: Screen) -> So
         if place.data is None:
             raise Problem(f"--examples.sets={name}: no folder of data sets is known: name it with EMBEDDINGS_DATA")
         one, data = example_sets.SETS[name], place.data
-        label = one.label if need else ""
+        label = need if (need, one.label) == ("number", "score") else one.label if need else ""
         return _checked(Source(name, lambda: one.read(data), lambda: _digest(one.read(data)), label), one.columns, part)
     if name in LABELLED and place.data is not None and labelled.find(place.data, (LABELLED[name],)):
         def labels() -> Iterator[Example]:
-            train = labelled.read(place.data, LABELLED[name]).train
+            train = labelled.parted(labelled.read(place.data, LABELLED[name])).train
             return (Example((text,), label) for text, label in zip(train.texts, train.labels, strict=True))
 
         return _checked(Source(name, labels, lambda: _digest(labels()), "class" if need else ""), 1, part)
@@ -186,16 +188,8 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
     start = started_from(settings)
     given, part = settings.examples, settings.model
 
-    def tokenizer() -> Pieces:
-        if start and not settings.pieces.path:
-            return start.tokenizer
-        corpus = documents.find(
-            settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
-        )
-        return pieces.chosen(corpus, settings.pieces, place.cache, screen.amount)
-
     def stored() -> tuple[Pieces, tuple[examples.Stored, ...]]:
-        made = tokenizer()
+        made = tokenizer(settings, start, place, screen)
         return made, tuple(
             examples.prepare(
                 str(one), one.read(), one.content(), made, part.length, place.cache, one.label,
@@ -231,11 +225,23 @@ def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[example
                           f"has {sets[0].columns} and {', '.join(sets[0].classes) or '-'}: mix sets of one kind")
 
 
+def tokenizer(settings: Experiment, start: Contextual | None, place: Place, screen: Screen) -> Pieces:
+    """That of the model that training goes on from, or the one that the flags name, or one made of the corpus."""
+    if start and not settings.pieces.path:
+        return start.tokenizer
+    corpus = documents.find(
+        settings.corpus, text=settings.text, data=place.data, cache=place.cache, progress=screen.amount
+    )
+    return pieces.chosen(corpus, settings.pieces, place.cache, screen.amount)
+
+
 def started_from(settings: Experiment) -> Contextual | None:
     """The model that --start_from names. Raises UsageProblem where it is none that gives states of tokens."""
     if not settings.start_from:
         return None
     model = encoder.load(settings.start_from)
+    if isinstance(model, encoder.WordVectors):
+        model = words.model(model.words, np.asarray(model.vectors), model.tokenizer)
     if not isinstance(model, Contextual):
         raise UsageProblem(f"--start_from={settings.start_from} is no contextual model: name another")
     sequences.check_sizes(settings, model)

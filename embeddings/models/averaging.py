@@ -26,7 +26,7 @@ from embeddings.models.dropout import kept as kept_rows
 from embeddings.models.transformer import Output
 
 Params = Any
-"""{"words": [V, D], "pairs": [buckets, D]}."""
+"""{"words": [V, D], "pairs": [buckets, D] where there are some}."""
 _FACTORS = 0x9E3779B1, 0x85EBCA77
 
 
@@ -39,7 +39,7 @@ class Config:
     width: int = 300
     """D."""
     buckets: int = 100_000
-    """Rows that pairs of neighbours share."""
+    """Rows that pairs of neighbours share; 0 where pairs have none, and a state is the word's own vector."""
     longest: int = 512
     """Tokens of a text that are read."""
     dropout: float = 0.0
@@ -57,7 +57,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     half = 0.5 * config.width**-0.5
     shapes = (config.vocabulary, config.width), (config.buckets, config.width)
     each = zip(("words", "pairs"), (first, second), shapes, strict=True)
-    return {name: jax.random.uniform(k, shape, minval=-half, maxval=half) for name, k, shape in each}
+    return {name: jax.random.uniform(k, shape, minval=-half, maxval=half) for name, k, shape in each if shape[0]}
 
 
 def buckets(batch: Tokens, number: int) -> Int[Array, "B T"]:
@@ -82,8 +82,10 @@ def apply(
     outputs: Collection[str] = frozenset(),
 ) -> Output:
     """h of all tokens; there are no heads to mask and no layers to freeze."""
-    pair = buckets(batch, config.buckets)
-    hidden = params["words"][batch.ids] + jnp.where((pair >= 0)[..., None], params["pairs"][jnp.maximum(pair, 0)], 0.0)
+    hidden = params["words"][batch.ids]
+    if config.buckets:
+        pair = buckets(batch, config.buckets)
+        hidden = hidden + jnp.where((pair >= 0)[..., None], params["pairs"][jnp.maximum(pair, 0)], 0.0)
     if key is not None and config.dropout:
         keys = row_keys(key, len(batch.ids))
         keep = jax.vmap(lambda k: kept_rows(k, config.dropout, batch.ids.shape[1:]))(keys)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import averaging, bert, gpt
 from embeddings.models.dropout import Keys
+from embeddings.models.linear import glorot
 from embeddings.models.pooling import NORMALIZE, after_pooling, pooled
 
 Params = Any
@@ -69,9 +70,7 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
         if not step.width:
             steps.append(())
             continue
-        limit = (6 / (width + step.width)) ** 0.5
-        kernel = jax.random.uniform(key, (width, step.width), minval=-limit, maxval=limit)
-        steps.append((kernel, jnp.zeros(step.width)))
+        steps.append((glorot(key, width, step.width), jnp.zeros(step.width)))
         width = step.width
     return {"model": module(config.encoder).init(first, config.encoder), "steps": steps}
 

@@ -2,6 +2,7 @@
 
     softmax       - log softmax(W [u; v; |u - v|])[y]                Reimers and Gurevych 2019, sections 3 and 6; of
                                                                      single texts log softmax(W u)[y]
+    regression    (w [u; v; |u - v|] - y)^2                          the same with a number
     cosine        (cos(u, v) - y)^2                                  the same
     triplet       max(0, ||u - v|| - ||u - w|| + margin)             the same
     contrastive   y d^2 / 2 + (1 - y) max(0, margin - d)^2 / 2       Hadsell, Chopra, LeCun 2006; d = 1 - cos(u, v)
@@ -24,6 +25,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from embeddings.inputs.sentences import Labels
+from embeddings.models import linear
 from embeddings.models.pooling import unit
 from embeddings.objectives.similarities import Texts, log_sums
 
@@ -64,10 +66,10 @@ def weighted(each: Float[Array, "N"], labels: Labels, **more: Float[Array, "N"])
 
 
 @dataclasses.dataclass(frozen=True)
-class Softmax:
-    """Classification of a pair by its two vectors and what is made of them (table 6 of the paper)."""
+class Linear:
+    """A linear map of what is made of one or two vectors (table 6 of the paper)."""
 
-    classes: int
+    outputs: int
     """Y."""
     parts: tuple[str, ...] = ("u", "v", "|u-v|")
     """Of u, v, |u-v| and u*v: what stands side by side; u alone is for single texts."""
@@ -78,25 +80,37 @@ class Softmax:
         return 1 if set(self.parts) == {"u"} else 2
 
     def init(self, key: PRNGKeyArray, width: int) -> Params:
-        """W by Glorot and Bengio (2010), and a bias."""
-        inputs = len(self.parts) * width
-        limit = (6 / (inputs + self.classes)) ** 0.5
-        kernel = jax.random.uniform(key, (inputs, self.classes), minval=-limit, maxval=limit)
-        return {"kernel": kernel, "bias": jnp.zeros(self.classes)}
+        """W, and a bias of 0."""
+        return linear.init(key, len(self.parts) * width, self.outputs)
 
-    def logits(self, params: Params, vectors: Float[Array, "N C E"]) -> Float[Array, "N Y"]:
-        """Scores of the classes."""
+    def apply(self, params: Params, vectors: Float[Array, "N C E"]) -> Float[Array, "N Y"]:
+        """What comes out."""
         u, v = vectors[:, 0], vectors[:, self.texts - 1]
         made = {"u": u, "v": v, "|u-v|": jnp.abs(u - v), "u*v": u * v}
-        x = jnp.concatenate([made[part] for part in self.parts], axis=-1)
-        return jnp.dot(x, params["kernel"], precision=jax.lax.Precision.HIGHEST) + params["bias"]
+        return linear.apply(params, jnp.concatenate([made[part] for part in self.parts], axis=-1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax(Linear):
+    """Classification of a text, or of a pair, by its vectors."""
 
     def loss(self, params: Params, vectors: Float[Array, "N C E"], labels: Labels) -> Sums:
         """Cross-entropy, and how often the likeliest class was right."""
-        s, y = self.logits(params, vectors), labels.label.astype(jnp.int32)
+        s, y = self.apply(params, vectors), labels.label.astype(jnp.int32)
         of_label = jnp.take_along_axis(s, y[:, None], axis=1)[:, 0]
         right = (jnp.argmax(s, axis=1) == y).astype(s.dtype)
         return weighted(jax.nn.logsumexp(s, axis=1) - of_label, labels, accuracy=right)
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(Linear):
+    """A number of a text, or of a pair, by its vectors."""
+
+    outputs: int = 1
+
+    def loss(self, params: Params, vectors: Float[Array, "N C E"], labels: Labels) -> Sums:
+        """Squared error."""
+        return weighted((self.apply(params, vectors)[:, 0] - labels.label) ** 2, labels)
 
 
 @dataclasses.dataclass(frozen=True)

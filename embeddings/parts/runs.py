@@ -99,8 +99,8 @@ class Evaluate:
     every: Count = 0
     """Batches between evaluations; 0 evaluates at the end only."""
     tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
-                         "classification", "clustering", "classes", "entities", "retrieval", "documentation",
-                         "senteval"], ...] = ()
+                         "classification", "clustering", "classes", "regression", "tags", "answers", "entities",
+                         "retrieval", "documentation", "senteval"], ...] = ()
     """What the vectors are measured by."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""

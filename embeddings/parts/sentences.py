@@ -12,8 +12,9 @@ class Examples:
 
     sets: tuple[str, ...] = ("python_docs",)
     """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
-    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, banking77), or files: .jsonl, .csv, .tsv,
-    .parquet."""
+    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; of tagger wnut17, of
+    reader subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab and a tag, of reader
+    .json as SQuAD's."""
     weights: tuple[float, ...] = ()
     """How much of a batch each set gives; empty goes by their sizes."""
     columns: tuple[str, ...] = ("text1", "text2")
@@ -38,11 +39,12 @@ class SentenceBert(Transformer):
     """Widths of tanh layers after pooling."""
     normalize: bool = False
     """Whether vectors are scaled to length 1."""
-    loss: Literal["in_batch", "simcse", "softmax", "cosine", "triplet", "contrastive"] = "in_batch"
+    loss: Literal["in_batch", "simcse", "softmax", "regression", "cosine", "triplet", "contrastive"] = "in_batch"
     """What is trained: to find each example's second text among those of the batch (in_batch; simcse: the text itself
-    under other dropout), its class (softmax), its score (cosine), or distances (triplet; contrastive)."""
+    under other dropout), its class (softmax), a number (regression), its score (cosine), or distances (triplet;
+    contrastive)."""
     parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
-    """What of two vectors stands side by side for the softmax; u alone classifies single texts."""
+    """What of two vectors stands side by side for softmax and regression; u alone is for single texts."""
     temperature: Annotated[float, Range(above=0)] = 0.05
     """Cosines are divided by this (in_batch, simcse)."""
     learned_temperature: bool = False

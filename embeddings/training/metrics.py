@@ -5,12 +5,13 @@ run first drops the lines after its checkpoint, so that it ends with the bytes o
 """
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from embeddings.files import named, write_whole
 from embeddings.problems import Problem, UsageProblem
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Takes the scalars of a step."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from embeddings.inputs.sentences import Labels
 from embeddings.objectives import sentences
-from embeddings.objectives.sentences import Contrastive, Cosine, InBatch, Matryoshka, Softmax, Triplet
+from embeddings.objectives.sentences import Contrastive, Cosine, InBatch, Matryoshka, Regression, Softmax, Triplet
 
 N, E = 6, 5
 
@@ -74,6 +74,21 @@ def test_softmax_over_every_concatenation_of_table_6(parts):
         right.append(np.argmax(s) == label)
     sums = loss.loss(params, jnp.asarray(x), labels(y))
     assert mean(sums) == pytest.approx(over(each), abs=1e-5) and mean(sums, "accuracy") == pytest.approx(over(right))
+
+
+@pytest.mark.parametrize(("parts", "columns"), [(("u",), 1), (("u", "v", "|u-v|"), 2)])
+def test_regression_by_a_linear_map(parts, columns):
+    loss, x, y = Regression(parts=parts), vectors(columns), np.linspace(-3, 7, N)
+    params = loss.init(jax.random.key(0), E)
+    params["bias"] = jnp.ones(1)
+    each = []
+    for row, number in zip(x, y, strict=True):
+        u, v = row[0], row[-1]
+        made = {"u": u, "v": v, "|u-v|": np.abs(u - v)}
+        s = np.concatenate([made[part] for part in parts]) @ np.asarray(params["kernel"])[:, 0] + 1
+        each.append((s - number) ** 2)
+    sums = loss.loss(params, jnp.asarray(x), labels(y, columns=columns))
+    assert loss.texts == columns and mean(sums) == pytest.approx(over(each), rel=1e-5)
 
 
 def in_batch(x, weight, texts, temperature, symmetric):

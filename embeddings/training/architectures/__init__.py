@@ -13,12 +13,12 @@ from types import ModuleType
 from jax.sharding import Mesh
 
 from embeddings.experiment import Experiment
-from embeddings.training.architectures import fasttext, glove, sentences, sequences, word2vec
+from embeddings.training.architectures import fasttext, glove, sentences, sequences, tokens, word2vec
 from embeddings.training.job import Job
 
 ARCHITECTURES: dict[str, ModuleType] = {
     "word2vec": word2vec, "fasttext": fasttext, "glove": glove, "bert": sequences, "gpt": sequences,
-    "sentence_bert": sentences, "universal_sentence_encoder": sentences,
+    "sentence_bert": sentences, "universal_sentence_encoder": sentences, "tagger": tokens, "reader": tokens,
 }
 """By the value of --architecture."""
 

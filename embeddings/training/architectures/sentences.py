@@ -1,6 +1,7 @@
 """Sentence-BERT and the Universal Sentence Encoder over examples of texts, ready for the loop."""
 import dataclasses
 import math
+from collections.abc import Sequence, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from embeddings.experiment import Experiment, SentenceBert, UniversalSentenceEncoder
+from embeddings.experiment import Experiment, SentenceBert, Transformer, UniversalSentenceEncoder
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sentences import Batches, Examples
 from embeddings.models import averaging, sentence_bert
@@ -26,8 +27,8 @@ from embeddings.training.job import Job
 
 def texts(part: SentenceBert) -> int:
     """Texts of an example that a loss needs at least."""
-    if part.loss == "softmax":
-        return losses.Softmax(2, part.parts).texts
+    if part.loss in ("softmax", "regression"):
+        return losses.Linear(1, part.parts).texts
     return {"simcse": 1, "triplet": 3}.get(part.loss, 2)
 
 
@@ -72,14 +73,19 @@ def config(settings: Experiment, vocabulary: int, encoder: Any = None) -> senten
     if encoder is None and isinstance(part, UniversalSentenceEncoder) and part.encoder == "averaging":
         encoder = averaging.Config(vocabulary, part.width, part.buckets, part.positions, part.dropout)
     elif encoder is None:
-        stack = Stack(
-            layers=part.layers, width=part.width, heads=part.heads, head_width=part.width // part.heads,
-            feed_forward=part.feed_forward, dropout=part.dropout, attention_dropout=part.attention_dropout,
-            dtype=part.dtype, remat=part.remat,
-        )
-        encoder = berts.Config(vocabulary, part.positions, pooler=False, predictions=False, stack=stack)
+        encoder = transformer(part, vocabulary)
     steps = [Step(width, "tanh") for width in part.dense] + [Step(activation=NORMALIZE)] * part.normalize
     return sentence_bert.Config(encoder, part.pooling, tuple(steps))
+
+
+def transformer(part: Transformer, vocabulary: int) -> berts.Config:
+    """The configuration of an encoder that starts at random."""
+    stack = Stack(
+        layers=part.layers, width=part.width, heads=part.heads, head_width=part.width // part.heads,
+        feed_forward=part.feed_forward, dropout=part.dropout, attention_dropout=part.attention_dropout,
+        dtype=part.dtype, remat=part.remat,
+    )
+    return berts.Config(vocabulary, part.positions, pooler=False, predictions=False, stack=stack)
 
 
 def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = None) -> losses.Loss:
@@ -90,6 +96,8 @@ def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = No
         made = losses.InBatch(part.temperature, part.learned_temperature, part.symmetric, sharding)
     elif part.loss == "softmax":
         made = losses.Softmax(classes, part.parts)
+    elif part.loss == "regression":
+        made = losses.Regression(parts=part.parts)
     elif part.loss == "cosine":
         made = losses.Cosine()
     elif part.loss == "triplet":
@@ -131,6 +139,7 @@ def build(
     texts, frozen = slots(part.length), frozen_layers(settings, model.encoder)
 
     def encode(params: Any, tokens: Any, counted: jax.Array, keys: Any) -> jax.Array:
+        params = params | {"model": held(settings, params["model"])}
         return sentence_bert.apply(params, used, tokens, counted, texts, frozen=frozen, key=keys)
 
     update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, model.encoder)
@@ -162,6 +171,12 @@ def on(mesh: Mesh, encoder: Any) -> Any:
     )
 
 
+def held(settings: Experiment, encoder: Any) -> Any:
+    """The parameters of an encoder, no gradient made for them where none of its layers is trained."""
+    fixed = settings.tune.layers == 0 and settings.tune.only == "all"
+    return jax.lax.stop_gradient(encoder) if fixed else encoder
+
+
 def frozen_layers(settings: Experiment, encoder: Any) -> int:
     """Layers, from below, that stay as they are. Raises UsageProblem for more layers to train than there are."""
     layers, trained = encoder.stack.layers, settings.tune.layers
@@ -170,7 +185,7 @@ def frozen_layers(settings: Experiment, encoder: Any) -> int:
     return 0 if trained < 0 or settings.tune.only != "all" else layers - trained
 
 
-def shares(settings: Experiment, sets: tuple[Examples, ...]) -> tuple[float, ...]:
+def shares(settings: Experiment, sets: Sequence[Sized]) -> tuple[float, ...]:
     """How much of a batch each set gives."""
     weights = settings.examples.weights or tuple(len(some) for some in sets)
     return tuple(float(weight) / sum(weights) for weight in weights)

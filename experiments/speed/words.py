@@ -41,8 +41,15 @@ from embeddings.tokenizers.words import Words
 
 SETS = ("WS-353-ALL", "SIMLEX-999", "MEN-TR-3k")
 """What the composite is the mean of, beside analogies among the 30,000 most frequent words: Spearman's rho."""
+WITNESS = """import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)"""
+"""What a program is started by: a process counts the memory of the one that it was forked from as its own."""
 FLAG_FILES = Path(__file__).parents[1]
 HERE = Path(__file__).parent
+LONGER = 1.2
+"""Passes of our longest run for one of the peer's longest: a pass of ours is shorter."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Row:
     seeds: int = 2
     rates: tuple[float, ...] = (0.05, 0.025)
     """Learning rates of the peers."""
-    epochs: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 4, 5)
+    epochs: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 4, 5, 6)
     """Lengths of our runs."""
     peer_epochs: tuple[int, ...] = ()
     """Lengths of theirs; none takes --peer_epochs."""
@@ -87,6 +94,8 @@ class Flags:
     """Passes of the peer whose quality is to be reached."""
     seeds: Count = 0
     """Repetitions, each with another seed, ours and theirs in turn; 0 takes the row's."""
+    epochs: tuple[float, ...] = ()
+    """Lengths of our runs; empty takes the row's."""
     threads: Positive = 2
     """The peers' threads."""
     output: str = ""
@@ -185,16 +194,14 @@ def write_lines(corpus: str, data: Path, cache: Path, path: Path) -> int:
 
 def finished(arguments: list[str], **environment: str) -> tuple[str, int]:
     """What a program prints, and its peak resident bytes. Raises Problem with what it says when it fails."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            arguments, stdout=out, stderr=errors, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        for file in (out, errors):
-            file.seek(0)
-        if status:
-            raise Problem(f"{' '.join(arguments[:3])}: {errors.read().strip().splitlines()[-1]}")
-        return out.read(), usage.ru_maxrss * 1024
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", WITNESS, *arguments], capture_output=True, text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment,
+    )
+    if done.returncode:
+        raise Problem(f"{' '.join(arguments[:3])}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+    said, _, peak = done.stdout.rstrip().rpartition("\n")
+    return said, int(peak) * 1024
 
 
 def measure(bench: Bench, name: str, row: Row) -> dict:
@@ -207,7 +214,8 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
     fastest = min(row.peers, key=lambda peer: min(first[peer, rate].trained for rate in row.rates))
     rate = max(row.rates, key=lambda rate: first[fastest, rate].parts().mean())
     theirs: dict[int, list[Trial]] = {epochs: [] for epochs in peer_epochs}
-    ours: dict[float, list[Trial]] = {epochs: [] for epochs in row.epochs if epochs <= max(theirs)}
+    lengths = bench.flags.epochs or tuple(epochs for epochs in row.epochs if epochs <= LONGER * max(theirs))
+    ours: dict[float, list[Trial]] = {epochs: [] for epochs in lengths}
     for seed in range(seeds):
         for epochs in sorted({*theirs, *ours}):
             if epochs in theirs:

@@ -161,7 +161,7 @@ class Reader:
         """Of each window: its text, the likeliest span's characters and logits, and the logits of no answer."""
         for first, after, owner, of_window in zip(read.starts[:-1], read.starts[1:], read.owner, states, strict=True):
             text, begin = _text(read.offsets[first:after])
-            s = of_window @ self.params["kernel"] + self.params["bias"]
+            s = of_window @ self.params["kernel"]
             empty = float(s[0].sum())
             if not len(text):
                 yield int(owner), 0, 0, -np.inf, empty

@@ -18,6 +18,6 @@ def init(key: PRNGKeyArray, inputs: int, outputs: int) -> Any:
 
 
 def apply(params: Any, x: Float[Array, "... I"]) -> Float[Array, "... O"]:
-    """y, in float32."""
-    x = x.astype(jnp.float32)
-    return jnp.dot(x, params["kernel"], precision=jax.lax.Precision.HIGHEST) + params["bias"]
+    """y, in float32; without a bias where there is none."""
+    y = jnp.dot(x.astype(jnp.float32), params["kernel"], precision=jax.lax.Precision.HIGHEST)
+    return y + params["bias"] if "bias" in params else y

@@ -66,8 +66,8 @@ class Spans:
     """The start and the end of an answer, each among the tokens of its text."""
 
     def init(self, key: PRNGKeyArray, width: int) -> Any:
-        """w_s and w_e side by side, and a bias each."""
-        return linear.init(key, width, 2)
+        """w_s and w_e side by side; a bias would add the same to all tokens, which a softmax does not see."""
+        return {"kernel": linear.glorot(key, width, 2)}
 
     def loss(self, params: Any, states: Float[Array, "B T D"], tokens: Tokens, marks: Int[Array, "B T"]) -> Sums:
         """Cross-entropy over texts, and how often the likeliest start, or end, was right."""

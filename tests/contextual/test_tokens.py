@@ -86,7 +86,7 @@ def test_the_likeliest_span_is_that_of_a_loop_over_all():
 
 def test_an_answer_is_the_best_of_all_windows_or_none(pieces):
     text = "one two three four five " * 3 + "money river"
-    head = marking.Reader({"kernel": np.eye(2), "bias": np.zeros(2)}, 3, 4, True)
+    head = marking.Reader({"kernel": np.eye(2)}, 3, 4, True)
 
     def states(read):
         """`money` starts, `river` ends, each by 3; no answer has 2 for both."""

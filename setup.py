@@ -46,7 +46,7 @@ PEERS = [
     "gensim>=4.4",  # the fastest word2vec for Python
     "fasttext-wheel>=0.9.2",  # the authors' program
     "matplotlib>=3.10",  # draws what was measured
-    "sentence-transformers>=6",  # sentence vectors
+    "sentence-transformers[train]>=6",  # sentence vectors, and their training
 ]
 TPU = ["jax[tpu]"]  # the TPU's runtime and compiler; the compiler needs no TPU
 CUDA = ["jax[cuda13]"]  # NVIDIA GPUs

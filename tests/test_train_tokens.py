@@ -128,6 +128,15 @@ def test_word_vectors_are_started_from(folder, frozen):
         np.testing.assert_allclose(one * 3, other * 2, atol=1e-5)  # of three tokens one begins the text
 
 
+@pytest.mark.parametrize("more", [["--export=there"], ["--ablate.task=sts-b"]])
+def test_of_word_vectors_no_transformer_is_made(folder, tmp_path, more):
+    vectors = tmp_path / "some.vec"
+    vectors.write_text("2 2\nba 1 2\nce 2 1\n")
+    with pytest.raises(Problem, match=r"is for Transformers, which --start_from=.* is not: leave it out"):
+        prepared(folder, "--architecture=sentence_bert", f"--examples.sets={folder / 'some.jsonl'}",
+                 f"--start_from={vectors}", *more)
+
+
 def prepared(folder, *more):
     settings, _, _ = flags.parse([f"--corpus={folder / 'text.txt'}", *more], Experiment)
     place = levels.Place(None, folder / "cache", lambda: 0.0, (0,), (0,))

@@ -19,7 +19,7 @@ from embeddings.evaluation import labelled
 from embeddings.experiment import Experiment, SentenceBert
 from embeddings.files import sha256
 from embeddings.levels import Place, sequences
-from embeddings.models import sentence_bert
+from embeddings.models import averaging, sentence_bert
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.spelling import suggestion
@@ -244,5 +244,10 @@ def started_from(settings: Experiment) -> Contextual | None:
         model = words.model(model.words, np.asarray(model.vectors), model.tokenizer)
     if not isinstance(model, Contextual):
         raise UsageProblem(f"--start_from={settings.start_from} is no contextual model: name another")
+    if isinstance(model.config, averaging.Config):
+        for flag, asked in (("export", settings.export), ("ablate.task", settings.ablate.task)):
+            if asked:
+                raise UsageProblem(f"--{flag}={asked} is for Transformers, which --start_from={settings.start_from} is "
+                                   "not: leave it out")
     sequences.check_sizes(settings, model)
     return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))

@@ -10,7 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK, OURS, THEIRS = "#57606a", "#0969da", "#cf6a17"
 """Colours that can be told from both a light and a dark page."""
@@ -40,6 +40,7 @@ def draw(panel: pyplot.Axes, line: dict) -> None:
             panel.annotate(f"{one['epochs']:g}", (one["seconds"], one["mean"]), textcoords="offset points",
                            xytext=(3, -10) if below else (-4, 5), fontsize=7, color=colour)
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_title(line["what"].partition(",")[0], fontsize=10)

@@ -31,8 +31,8 @@ class Flags:
     model: str
     """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
     task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
-                        "classification", "clustering", "classes", "entities", "retrieval", "documentation",
-                        "senteval", "perplexity"], ...] = ()
+                        "classification", "clustering", "classes", "regression", "tags", "answers", "entities",
+                        "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
     """What to measure; empty takes every task whose data is there and that the model can do, but those that
     are run where they are named: sts-b, sts-b-dev, documentation, senteval."""
     vocabulary: Count = 30000

@@ -194,5 +194,5 @@ def test_classes_are_told_by_what_was_trained(folder, texts):
     np.testing.assert_allclose(found.probabilities, scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
     assert model.head.classes == ("high", "low")
     assert found.labels == tuple(model.head.classes[n] for n in scores.argmax(axis=1))
-    with pytest.raises(Problem, match="text 0 \\(from 0\\): this model classifies"):
+    with pytest.raises(Problem, match="text 0 \\(from 0\\): this model reads"):
         model.classify([("a", "b", "c")])

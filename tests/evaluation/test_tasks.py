@@ -58,7 +58,9 @@ def test_what_a_task_needs_says_which_model_it_can_run_on(place):
     tokens = tasks.Task("any", "tokens", tuple, tuple)
     assert tokens.lacking(vectors) is None and tokens.lacking(type("Model", (), {"tokens": 1})()) is None
     assert tokens.lacking(Lengths()) == "needs a vector of every word of a sentence, which the model has not"
-    assert set(tasks.NEEDS) == {"words", "texts", "tokens", "classes", "predictions"}
+    assert set(tasks.NEEDS) == {
+        "words", "texts", "tokens", "classes", "numbers", "tags", "answers", "predictions",
+    }
 
 
 def test_word_vectors_are_measured_by_each_pooling_and_any_encoder_as_it_is(place):

@@ -74,11 +74,11 @@ def measured(given: Flags, pairs: int) -> dict:
     return line
 
 
-def main(given: Flags, words: list[str]) -> None:
+def main(asked: Flags, words: list[str]) -> None:
     """Prints a line a size."""
     before = None
-    for pairs in given.pairs:
-        line = measured(given, pairs)
+    for pairs in asked.pairs:
+        line = measured(asked, pairs)
         if before:
             grown = line["meanwhile_MB"] - before["meanwhile_MB"]
             line["bytes_a_pair"] = round(1e6 * grown / (pairs - before["pairs"]))

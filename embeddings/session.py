@@ -101,13 +101,13 @@ def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     options = evaluations.Options(vocabulary=settings.evaluate.vocabulary, cache=place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
-        if task.needs not in made(settings):
+        if task.needs not in offered(settings):
             raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
                                f"--architecture={settings.architecture} does not make: leave it out")
     return tasks
 
 
-def made(settings: Experiment) -> set[evaluations.Need]:
+def offered(settings: Experiment) -> set[evaluations.Need]:
     """What of evaluation.tasks.NEEDS the model of a run will have."""
     if settings.level == "words":
         return {"words", "texts", "tokens"}

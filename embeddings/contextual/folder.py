@@ -43,7 +43,7 @@ def read(
                       f"{loaded.config.vocabulary:,}: they do not belong together; copy the folder again")
     if tokenizer.added() >= min(pipeline.longest or loaded.config.longest, loaded.config.longest):
         raise Problem(f"{folder}: texts of {pipeline.longest} tokens have no room for words: raise max_seq_length")
-    config = dataclasses.replace(loaded.config, stack=dataclasses.replace(loaded.config.stack, dtype=dtype))
+    config = _in(loaded.config, dtype)
     params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
     model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
     return _without_removed(model, place / HEADS) if (place / HEADS).is_file() else model
@@ -75,9 +75,8 @@ def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) 
     if (folder / TOKENS).is_file():
         return _read_tokens_run(folder, params, dtype)
     family, config = sequences.load(folder)
-    if dtype:
-        config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
-    return in_use(family, config, jax.tree.map(np.asarray, params["model"]), Pieces.load(folder / TOKENIZER))
+    params = jax.tree.map(np.asarray, params["model"])
+    return in_use(family, _in(config, dtype), params, Pieces.load(folder / TOKENIZER))
 
 
 def save_sentence_model(
@@ -145,9 +144,7 @@ def tokens_model(
     dtype: str | None = None,
 ) -> Contextual:
     """A model that tells something of tokens, as it is used after training."""
-    if dtype:
-        config = dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
-    model = in_use(family, config, jax.tree.map(np.asarray, params), tokenizer)
+    model = in_use(family, _in(config, dtype), jax.tree.map(np.asarray, params), tokenizer)
     head = dataclasses.replace(head, params=jax.tree.map(np.asarray, head.params))
     return dataclasses.replace(model, pipeline=Pipeline(longest=longest), head=head)
 
@@ -166,11 +163,15 @@ def sentence_model(
         Dense(*weights, step.activation) if step.width else Normalize()
         for step, weights in zip(config.steps, params["steps"], strict=True)
     )
-    encoder = config.encoder
-    if dtype:
-        encoder = dataclasses.replace(encoder, stack=dataclasses.replace(encoder.stack, dtype=dtype))
-    model = in_use(family, encoder, params["model"], tokenizer)
+    model = in_use(family, _in(config.encoder, dtype), params["model"], tokenizer)
     return dataclasses.replace(model, pipeline=Pipeline(config.pooling, steps, longest))
+
+
+def _in(config: Any, dtype: str | None) -> Any:
+    """A configuration whose products are taken in a type, as it is where none is asked for; means take no products."""
+    if dtype is None or isinstance(config, averaging.Config):
+        return config
+    return dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
 
 
 def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()) -> Contextual:

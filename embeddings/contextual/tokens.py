@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Float, Int, Int32, Int64
 
 from embeddings.contextual import passages
 from embeddings.contextual import texts as reading
@@ -30,19 +30,26 @@ def sentences(tokenizer: Pieces, words: Sequence[Words], longest: int) -> Readin
 
 
 def first_tokens(words: Sequence[Words], read: Reading) -> tuple[Int64[np.ndarray, "k"], Int64[np.ndarray, "k"]]:
-    """The first token of each word, and the word's number, all sentences together; some words have no token.
+    """The first token of each word, and the word's number, all sentences together; some words have no token."""
+    tokens, word = of_words(words, read.offsets, np.repeat(read.owner, np.diff(read.starts)))
+    found, first = np.unique(word, return_index=True)
+    return tokens[first], found
 
-    By a token's last character: its first one may be the blank before the word.
+
+def of_words(
+    words: Sequence[Words], offsets: Int[np.ndarray, "N 2"], owner: Int64[np.ndarray, "N"]
+) -> tuple[Int64[np.ndarray, "n"], Int64[np.ndarray, "n"]]:
+    """The tokens that are of a word, special ones are of none, and its number, all sentences together.
+
+    `owner` is the sentence of each token, its words joined by blanks. A token belongs where its last character stands:
+    its first one may be the blank before the word.
     """
     spaces = np.array([len(word) + 1 for some in words for word in some], np.int64)
     starts = np.cumsum(spaces) - spaces
     texts = np.array([sum(len(word) + 1 for word in some) for some in words], np.int64)
     begins = np.cumsum(texts) - texts
-    inside = np.flatnonzero(read.offsets[:, 1] > read.offsets[:, 0])
-    owner = np.repeat(read.owner, np.diff(read.starts))[inside]
-    word = np.searchsorted(starts, begins[owner] + read.offsets[inside, 1] - 1, side="right") - 1
-    found, first = np.unique(word, return_index=True)
-    return inside[first], found
+    inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    return inside, np.searchsorted(starts, begins[owner[inside]] + offsets[inside, 1] - 1, side="right") - 1
 
 
 def tagged(words: Sequence[Words], tags: Sequence[Words], classes: Sequence[str], read: Reading) -> Int32[

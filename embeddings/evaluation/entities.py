@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from embeddings.contextual.tokens import of_words
 from embeddings.evaluation import reading, scores
 from embeddings.evaluation.classification import fitted
 from embeddings.evaluation.scores import Result, Score
@@ -151,12 +152,9 @@ def in_context(model: Any) -> WordsInContext:
 def _of_words(
     words: Words, offsets: Int[np.ndarray, "N 2"], vectors: Float[np.ndarray, "N D"]
 ) -> Float[np.ndarray, "T D"]:
-    starts = np.cumsum([0, *(len(word) + 1 for word in words[:-1])])
-    inside = offsets[:, 1] > offsets[:, 0]  # special tokens are not
-    # By its last character: the first one of a token may be the blank before the word.
-    word = np.searchsorted(starts, offsets[inside, 1] - 1, side="right") - 1
+    tokens, word = of_words([words], offsets, np.zeros(len(offsets), np.int64))
     sums = np.zeros((len(words), vectors.shape[1]), np.float32)
-    np.add.at(sums, word, vectors[inside])
+    np.add.at(sums, word, vectors[tokens])
     return sums / np.maximum(np.bincount(word, minlength=len(words)), 1)[:, None]
 
 

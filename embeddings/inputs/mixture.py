@@ -7,6 +7,7 @@ change.
 """
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -14,15 +15,24 @@ from jaxtyping import Float, Int64
 from embeddings.inputs.cooccurrences import permuted
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Mixture:
     """Sets, mixed by weight."""
 
-    sizes: tuple[int, ...]
-    """Examples of each."""
+    sets: tuple[Any, ...]
+    """Each of them has a length, and `tokens` in all."""
     weights: tuple[float, ...]
     """How much of a run each gives; they add up to 1."""
     seed: int
+
+    def spans(self, batch: int) -> int:
+        """Batches of so many examples in which those of all sets, mixed, come once on the mean."""
+        return max(1, -(-sum(map(len, self.sets)) // batch))
+
+    @property
+    def tokens(self) -> float:
+        """Of an example, on the mean."""
+        return sum(share * some.tokens / len(some) for share, some in zip(self.weights, self.sets, strict=True))
 
     def examples(self, first: int, last: int) -> list[Int64[np.ndarray, "_"]]:
         """Of each set the numbers of its examples that stand from place `first` of a run up to `last`."""
@@ -38,7 +48,7 @@ class Mixture:
 
     def _order(self, d: int, places: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
         """Which example of set d stands at some places of its own sequence."""
-        size, out = self.sizes[d], np.empty(len(places), np.int64)
+        size, out = len(self.sets[d]), np.empty(len(places), np.int64)
         epoch = places // size
         for e in np.unique(epoch):
             raw = np.random.Philox(key=np.array([self.seed + (d + 1 << 32), e], np.uint64)).random_raw(2)

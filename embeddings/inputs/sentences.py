@@ -82,17 +82,16 @@ class Batches:
     @property
     def spans(self) -> int:
         """Batches in which the examples of all sets, mixed, come once on the mean."""
-        return max(1, -(-sum(map(len, self.sets)) // self.batch))
+        return self._mixture.spans(self.batch)
 
     @functools.cached_property
     def rows(self) -> int:
         """B, as long as it is enough."""
-        per_example = sum(w * s.tokens / len(s) for w, s in zip(self.weights, self.sets, strict=True))
-        return enough(self.batch * per_example * (2 if self.twice else 1), self.length, self.multiple)
+        return enough(self.batch * self._mixture.tokens * (2 if self.twice else 1), self.length, self.multiple)
 
     @functools.cached_property
     def _mixture(self) -> Mixture:
-        return Mixture(tuple(map(len, self.sets)), self.weights, self.seed)
+        return Mixture(self.sets, self.weights, self.seed)
 
     def __call__(self, n: int) -> Batch:
         """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""

@@ -137,7 +137,8 @@ def _source(name: str, settings: Experiment, place: Place, screen: Screen) -> So
         if place.data is None:
             raise Problem(f"--examples.sets={name}: no folder of data sets is known: name it with EMBEDDINGS_DATA")
         one, data = example_sets.SETS[name], place.data
-        label = need if (need, one.label) == ("number", "score") else one.label if need else ""
+        label = one.label if need else ""
+        label = "number" if (need, label) == ("number", "score") else label  # which a score is too
         return _checked(Source(name, lambda: one.read(data), lambda: _digest(one.read(data)), label), one.columns, part)
     if name in LABELLED and place.data is not None and labelled.find(place.data, (LABELLED[name],)):
         def labels() -> Iterator[Example]:

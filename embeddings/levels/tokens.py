@@ -26,8 +26,7 @@ from embeddings.screen import Screen
 from embeddings.spelling import suggestion
 from embeddings.tokenizers.pieces import Pieces
 from embeddings.training import processes
-from embeddings.training.architectures import tokens
-from embeddings.training.architectures.sentences import transformer
+from embeddings.training.architectures import encoders, tokens
 from embeddings.training.job import Job
 
 Set = Tagged | QuestionSet
@@ -51,7 +50,7 @@ class Prepared:
     @property
     def config(self) -> Any:
         """The encoder's configuration."""
-        return self.start.config if self.start else transformer(self.settings.model, self.pieces.size)
+        return self.start.config if self.start else encoders.transformer(self.settings.model, self.pieces.size)
 
     @property
     def family(self) -> str:

@@ -1,4 +1,5 @@
-"""What a run needs to know of each architecture: a module a name, with the same functions.
+"""What a run needs to know of each architecture: a module a name, with the same functions; encoders.py is what
+some of them share.
 
     prepare(settings, ...) -> material               what is made of a numbered corpus, once: kept in its cache
     imagined(settings, different_words) -> material  a stand-in for a corpus that is not there

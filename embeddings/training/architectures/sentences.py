@@ -1,7 +1,6 @@
 """Sentence-BERT and the Universal Sentence Encoder over examples of texts, ready for the loop."""
 import dataclasses
 import math
-from collections.abc import Sequence, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -9,18 +8,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from embeddings.experiment import Experiment, SentenceBert, Transformer, UniversalSentenceEncoder
+from embeddings.experiment import Experiment, SentenceBert, UniversalSentenceEncoder
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sentences import Batches, Examples
 from embeddings.models import averaging, sentence_bert
-from embeddings.models import bert as berts
 from embeddings.models.pooling import NORMALIZE
 from embeddings.models.sentence_bert import Step
-from embeddings.models.transformer import Config as Stack
 from embeddings.objectives import sentences as losses
 from embeddings.problems import Problem, UsageProblem
 from embeddings.training import optimizer
-from embeddings.training.architectures import sequences
+from embeddings.training.architectures import encoders, sequences
 from embeddings.training.dense import embedding_step
 from embeddings.training.job import Job
 
@@ -73,19 +70,9 @@ def config(settings: Experiment, vocabulary: int, encoder: Any = None) -> senten
     if encoder is None and isinstance(part, UniversalSentenceEncoder) and part.encoder == "averaging":
         encoder = averaging.Config(vocabulary, part.width, part.buckets, part.positions, part.dropout)
     elif encoder is None:
-        encoder = transformer(part, vocabulary)
+        encoder = encoders.transformer(part, vocabulary)
     steps = [Step(width, "tanh") for width in part.dense] + [Step(activation=NORMALIZE)] * part.normalize
     return sentence_bert.Config(encoder, part.pooling, tuple(steps))
-
-
-def transformer(part: Transformer, vocabulary: int) -> berts.Config:
-    """The configuration of an encoder that starts at random."""
-    stack = Stack(
-        layers=part.layers, width=part.width, heads=part.heads, head_width=part.width // part.heads,
-        feed_forward=part.feed_forward, dropout=part.dropout, attention_dropout=part.attention_dropout,
-        dtype=part.dtype, remat=part.remat,
-    )
-    return berts.Config(vocabulary, part.positions, pooler=False, predictions=False, stack=stack)
 
 
 def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = None) -> losses.Loss:
@@ -116,15 +103,14 @@ def build(
     """
     part: SentenceBert = settings.model
     model = config(settings, material.vocabulary) if initial is None else initial[0]
-    if not isinstance(model.encoder, averaging.Config):
-        sequences.check(settings, model.encoder, mesh)
+    encoders.check(settings, model.encoder, mesh)
     for size in part.matryoshka:
         if size > model.width:
             flag = f"--{settings.architecture}.matryoshka={size}"
             raise UsageProblem(f"{flag} is above the width of a vector, {model.width}")
     devices = mesh.shape["data"] * mesh.shape["fsdp"]
     batches = Batches(
-        material.sets, shares(settings, material.sets), settings.seed, settings.train.batch, part.length,
+        material.sets, encoders.shares(settings, material.sets), settings.seed, settings.train.batch, part.length,
         devices * settings.train.chunks, part.loss == "simcse",
         settings.examples.distinct and part.loss in ("in_batch", "simcse"),
     )
@@ -135,11 +121,11 @@ def build(
     rate = optimizer.schedule(settings.optimizer, steps)
     sharding = NamedSharding(mesh, P(("data", "fsdp"), None)) if devices > 1 else None
     objective = loss(settings, material.classes, sharding)
-    used = dataclasses.replace(model, encoder=on(mesh, model.encoder))
-    texts, frozen = slots(part.length), frozen_layers(settings, model.encoder)
+    used = dataclasses.replace(model, encoder=sequences.on(mesh, model.encoder))
+    texts, frozen = slots(part.length), encoders.frozen_layers(settings, model.encoder)
 
     def encode(params: Any, tokens: Any, counted: jax.Array, keys: Any) -> jax.Array:
-        params = params | {"model": held(settings, params["model"])}
+        params = params | {"model": encoders.held(settings, params["model"])}
         return sentence_bert.apply(params, used, tokens, counted, texts, frozen=frozen, key=keys)
 
     update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, model.encoder)
@@ -159,33 +145,3 @@ def build(
         step, make, () if initial is None else (initial[1],), batches, steps, rate,
         step.parameters,
     )
-
-
-def on(mesh: Mesh, encoder: Any) -> Any:
-    """An encoder's configuration with the form of attention that is fastest on the devices of a mesh."""
-    if isinstance(encoder, averaging.Config):
-        return encoder
-    alone = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
-    return dataclasses.replace(
-        encoder, stack=dataclasses.replace(encoder.stack, implementation="rows" if alone else "xla")
-    )
-
-
-def held(settings: Experiment, encoder: Any) -> Any:
-    """The parameters of an encoder, no gradient made for them where none of its layers is trained."""
-    fixed = settings.tune.layers == 0 and settings.tune.only == "all"
-    return jax.lax.stop_gradient(encoder) if fixed else encoder
-
-
-def frozen_layers(settings: Experiment, encoder: Any) -> int:
-    """Layers, from below, that stay as they are. Raises UsageProblem for more layers to train than there are."""
-    layers, trained = encoder.stack.layers, settings.tune.layers
-    if trained > layers:
-        raise UsageProblem(f"--tune.layers={trained}: the model has {layers}")
-    return 0 if trained < 0 or settings.tune.only != "all" else layers - trained
-
-
-def shares(settings: Experiment, sets: Sequence[Sized]) -> tuple[float, ...]:
-    """How much of a batch each set gives."""
-    weights = settings.examples.weights or tuple(len(some) for some in sets)
-    return tuple(float(weight) / sum(weights) for weight in weights)

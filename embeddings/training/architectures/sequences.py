@@ -87,15 +87,19 @@ def config(settings: Experiment, vocabulary: int) -> Any:
     """The configuration that the flags describe."""
     part: Transformer = settings.model
     bert_like = isinstance(part, Bert)
-    of_gpt = {} if bert_like else dataclasses.asdict(gpt.Config().stack)
-    stack = transformer.Config(**of_gpt | {
+    if bert_like:
+        return bert.Config(vocabulary, part.positions, pooler=False, stack=stack(part))
+    return gpt.Config(vocabulary, part.positions, stack(part, gpt.Config().stack))
+
+
+def stack(part: Transformer, like: transformer.Config | None = None) -> transformer.Config:
+    """The layers that the flags describe, for the rest as BERT's or as those of `like`."""
+    sizes = {
         "layers": part.layers, "width": part.width, "heads": part.heads, "head_width": part.width // part.heads,
         "feed_forward": part.feed_forward, "dropout": part.dropout, "attention_dropout": part.attention_dropout,
         "dtype": part.dtype, "remat": part.remat,
-    })
-    if bert_like:
-        return bert.Config(vocabulary, part.positions, pooler=False, stack=stack)
-    return gpt.Config(vocabulary, part.positions, stack)
+    }
+    return dataclasses.replace(like, **sizes) if like else transformer.Config(**sizes)
 
 
 def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any] | None = None) -> Job:
@@ -113,9 +117,7 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
     )
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
-    alone = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
-    stack = dataclasses.replace(model.stack, implementation="rows" if alone else "xla")
-    objective = LanguageModel(module, dataclasses.replace(model, stack=stack))
+    objective = LanguageModel(module, on(mesh, model))
     step = sequence_step(
         objective.loss, optimizer.build(settings.optimizer, rate), mesh, chunks=settings.train.chunks,
         seed=settings.seed, dropout=part.dropout > 0 or part.attention_dropout > 0,
@@ -127,6 +129,16 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
     return Job(
         step, make, () if initial is None else (initial[1],), batches, steps, rate,
         lambda state: step.parameters(state)["model"],
+    )
+
+
+def on(mesh: Mesh, model: Any) -> Any:
+    """A model's configuration with the form of attention that is fastest on the devices of a mesh."""
+    if isinstance(model, averaging.Config):
+        return model
+    alone = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
+    return dataclasses.replace(
+        model, stack=dataclasses.replace(model.stack, implementation="rows" if alone else "xla")
     )
 
 

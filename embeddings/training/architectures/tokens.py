@@ -9,11 +9,10 @@ from jax.sharding import Mesh
 from embeddings.corpus.marked import Marked
 from embeddings.experiment import Experiment, Transformer
 from embeddings.inputs.tokens import Batch, Batches, Texts
-from embeddings.models import averaging, sentence_bert
+from embeddings.models import sentence_bert
 from embeddings.objectives import tokens as losses
 from embeddings.training import optimizer
-from embeddings.training.architectures import sequences
-from embeddings.training.architectures.sentences import frozen_layers, held, on, shares, transformer
+from embeddings.training.architectures import encoders, sequences
 from embeddings.training.dense import sequence_step
 from embeddings.training.job import Job
 
@@ -62,20 +61,19 @@ def build(
     Raises UsageProblem for sizes that the mesh cannot split, and for more layers to train than there are.
     """
     part: Transformer = settings.model
-    encoder = transformer(part, material.vocabulary) if initial is None else initial[0]
-    if not isinstance(encoder, averaging.Config):
-        sequences.check(settings, encoder, mesh)
+    encoder = encoders.transformer(part, material.vocabulary) if initial is None else initial[0]
+    encoders.check(settings, encoder, mesh)
     batches = Batches(
-        material.sets, shares(settings, material.sets), settings.seed, settings.train.batch, part.length,
+        material.sets, encoders.shares(settings, material.sets), settings.seed, settings.train.batch, part.length,
         mesh.shape["data"] * mesh.shape["fsdp"] * settings.train.chunks,
     )
     steps = settings.train.steps or max(1, math.ceil(settings.train.epochs * batches.spans))
     rate = optimizer.schedule(settings.optimizer, steps)
     objective, page = loss(settings, material.classes), sentence_bert.module(encoder)
-    used, frozen = on(mesh, encoder), frozen_layers(settings, encoder)
+    used, frozen = sequences.on(mesh, encoder), encoders.frozen_layers(settings, encoder)
 
     def told(params: Any, batch: Batch, keys: Any) -> dict:
-        model = held(settings, params["model"]["model"])
+        model = encoders.held(settings, params["model"]["model"])
         states = page.apply(model, used, batch.tokens, frozen=frozen, key=keys).hidden
         return objective.loss(params["objective"], states, batch.tokens, batch.marks)
 

@@ -194,6 +194,11 @@ class Experiment:
                 raise UsageProblem(f"--{part}.matryoshka={size} is above the width of a vector, {width}")
         if model.loss in ("in_batch", "simcse") and self.train.batch < 2:
             raise UsageProblem(f"--train.batch={self.train.batch}: a batch needs two examples, or no answer is wrong")
+        if isinstance(model, UniversalSentenceEncoder) and (model.encoder != "averaging" or self.start_from):
+            for flag, asked in (("idf", model.idf), ("sublinear", model.sublinear)):
+                if asked:
+                    raise UsageProblem(f"--{part}.{flag} is for averages of words that start at random: " + (
+                        "leave it out" if self.start_from else f"add --{part}.encoder=averaging"))
 
     def _validate_windows(self, model: Word2Vec) -> None:
         part = self.architecture

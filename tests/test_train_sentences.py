@@ -37,9 +37,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def command(folder, *more):
+def command(folder, *more, tiny=TINY):
     return [f"--corpus={folder / 'text.txt'}", f"--examples.sets={folder / 'pairs.jsonl'}", "--train.batch=40",
-            *TINY, *more]
+            *tiny, *more]
 
 
 def test_a_run_is_trained_exported_and_opened(folder):
@@ -91,8 +91,8 @@ def test_an_ablation_that_cannot_be_is_refused(more, says):
         flags.parse(more, Experiment)
 
 
-def prepared(folder, *more, corpus="text.txt"):
-    settings, _, _ = flags.parse([*command(folder), *more], Experiment)
+def prepared(folder, *more, tiny=TINY):
+    settings, _, _ = flags.parse(command(folder, *more, tiny=tiny), Experiment)
     place = levels.Place(None, folder / "cache", lambda: 0.0, (0,), (0,))
     screen = Screen(sys.stderr)
     level = levels.of(settings)
@@ -153,6 +153,34 @@ def test_each_loss_goes_down(folder, loss, more):
         state, sums = job.step(state, job.place(n).arrays)
         losses.append(float(sums["loss"][0] / sums["loss"][1]))
     assert np.mean(losses[-8:]) < np.mean(losses[:8])
+
+
+AVERAGING = """--architecture=universal_sentence_encoder --universal_sentence_encoder.encoder=averaging
+--universal_sentence_encoder.width=12 --universal_sentence_encoder.length=16 --universal_sentence_encoder.positions=16
+--universal_sentence_encoder.buckets=0 --universal_sentence_encoder.dense=""".split()
+
+
+def test_words_begin_as_long_as_they_are_rare(folder):
+    job, plain = (prepared(folder, f"--universal_sentence_encoder.idf={idf}", tiny=[*AVERAGING, "--pieces.size=120"])
+                  for idf in ("true", "false"))
+    words, before = (np.asarray(one.start(0)["params"]["model"]["model"]["words"]) for one in (job, plain))
+    ids, starts, _ = job.batches.sets[0].read(np.arange(400))
+    texts = [set(ids[a:b].tolist()) for a, b in itertools.pairwise(starts)]
+    assert len(texts) == 800
+    for token in range(len(words)):
+        length = np.log(801 / (sum(token in text for text in texts) + 1))
+        np.testing.assert_allclose(words[token], before[token] * length, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    (["--universal_sentence_encoder.encoder=transformer"], "add --universal_sentence_encoder.encoder=averaging"),
+    (["--start_from=runs/mine"], "words that start at random: leave it out"),
+])
+@pytest.mark.parametrize("flag", ["idf", "sublinear"])
+def test_what_is_for_averages_is_refused_elsewhere(flag, more, says):
+    with pytest.raises(UsageProblem, match=re.escape(f"--universal_sentence_encoder.{flag} is for averages of")) as no:
+        flags.parse([*AVERAGING, f"--universal_sentence_encoder.{flag}=true", *more], Experiment)
+    assert says in str(no.value)
 
 
 @pytest.mark.reference

@@ -44,6 +44,8 @@ class Config:
     """Tokens of a text that are read."""
     dropout: float = 0.0
     """Share of words that are dropped whole in training (Iyyer et al.'s word dropout)."""
+    sublinear: bool = False
+    """Whether a word that stands n times in a text counts sqrt(n) times, as term frequencies are damped in retrieval."""
 
     @property
     def stack(self) -> transformer.Config:
@@ -71,6 +73,12 @@ def buckets(batch: Tokens, number: int) -> Int[Array, "B T"]:
     return jnp.where(same, (mixed % jnp.uint32(number)).astype(jnp.int32), -1)
 
 
+def times(batch: Tokens) -> Int[Array, "B T"]:
+    """How often each token stands in its own text; 0 for padding."""
+    same = (batch.ids[:, :, None] == batch.ids[:, None, :]) & (batch.segments[:, :, None] == batch.segments[:, None, :])
+    return jnp.where(batch.segments > 0, same.sum(axis=2), 0)
+
+
 def apply(
     params: Params,
     config: Config,
@@ -86,6 +94,8 @@ def apply(
     if config.buckets:
         pair = buckets(batch, config.buckets)
         hidden = hidden + jnp.where((pair >= 0)[..., None], params["pairs"][jnp.maximum(pair, 0)], 0.0)
+    if config.sublinear:
+        hidden = hidden * jax.lax.rsqrt(jnp.maximum(times(batch), 1).astype(hidden.dtype))[..., None]
     if key is not None and config.dropout:
         keys = row_keys(key, len(batch.ids))
         keep = jax.vmap(lambda k: kept_rows(k, config.dropout, batch.ids.shape[1:]))(keys)

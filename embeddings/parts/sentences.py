@@ -2,7 +2,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from embeddings.fields import AboveZero, Positive, Range
+from embeddings.fields import AboveZero, Count, Positive, Range
 from embeddings.parts.sequences import Transformer
 
 
@@ -63,8 +63,13 @@ class UniversalSentenceEncoder(SentenceBert):
 
     encoder: Literal["transformer", "averaging"] = "transformer"
     """What gives states: a Transformer, or words and pairs of neighbours (the deep averaging network)."""
-    buckets: Positive = 100_000
-    """Rows that pairs of neighbours share (averaging)."""
+    buckets: Count = 100_000
+    """Rows that pairs of neighbours share; 0 leaves pairs out (averaging)."""
+    idf: bool = False
+    """Whether words' vectors begin the longer the fewer texts have the word, by its inverse document frequency
+    (averaging)."""
+    sublinear: bool = False
+    """Whether a word that stands n times in a text counts sqrt(n) times (averaging)."""
     pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = (
         "mean_sqrt_len_tokens",
     )

@@ -1,12 +1,14 @@
 """Sentence-BERT and the Universal Sentence Encoder over examples of texts, ready for the loop."""
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Float32
 
 from embeddings.experiment import Experiment, SentenceBert, UniversalSentenceEncoder
 from embeddings.inputs.packing import slots
@@ -20,6 +22,10 @@ from embeddings.training import optimizer
 from embeddings.training.architectures import encoders, sequences
 from embeddings.training.dense import embedding_step
 from embeddings.training.job import Job
+
+
+AT_ONCE = 8192
+"""Examples read at a time where all are gone through."""
 
 
 def texts(part: SentenceBert) -> int:
@@ -64,11 +70,25 @@ def imagined(settings: Experiment, different_words: int) -> Material:
     return Material((some,), settings.pieces.size, 2)
 
 
+def inverse_document_frequencies(sets: Sequence[Examples], vocabulary: int) -> Float32[np.ndarray, "V"]:
+    """log((n + 1) / (n_w + 1)) of each token w, which n_w of the n texts of all examples have."""
+    having, texts = np.zeros(vocabulary), 0
+    for some in sets:
+        for begin in range(0, len(some), AT_ONCE):
+            ids, starts, _ = some.read(np.arange(begin, min(begin + AT_ONCE, len(some))))
+            text = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+            having += np.bincount(np.unique(text * vocabulary + ids) % vocabulary, minlength=vocabulary)
+            texts += len(starts) - 1
+    return np.log((texts + 1) / (having + 1)).astype(np.float32)
+
+
 def config(settings: Experiment, vocabulary: int, encoder: Any = None) -> sentence_bert.Config:
     """The configuration that the flags describe; `encoder` is that of a model that training goes on from."""
     part: SentenceBert = settings.model
     if encoder is None and isinstance(part, UniversalSentenceEncoder) and part.encoder == "averaging":
-        encoder = averaging.Config(vocabulary, part.width, part.buckets, part.positions, part.dropout)
+        encoder = averaging.Config(
+            vocabulary, part.width, part.buckets, part.positions, part.dropout, part.sublinear
+        )
     elif encoder is None:
         encoder = encoders.transformer(part, vocabulary)
     steps = [Step(width, "tanh") for width in part.dense] + [Step(activation=NORMALIZE)] * part.normalize
@@ -129,6 +149,8 @@ def build(
         return sentence_bert.apply(params, used, tokens, counted, texts, frozen=frozen, key=keys)
 
     update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, model.encoder)
+    by_rarity = isinstance(part, UniversalSentenceEncoder) and part.idf
+    lengths = inverse_document_frequencies(material.sets, material.vocabulary) if by_rarity else None
     step = embedding_step(
         encode, objective.loss, update, mesh, chunks=settings.train.chunks, seed=settings.seed,
         dropout=part.dropout > 0 or part.attention_dropout > 0,
@@ -139,6 +161,8 @@ def build(
         made = sentence_bert.init(first, model)
         if start:
             made["model"] = start[0]
+        if lengths is not None:
+            made["model"]["words"] *= lengths[:, None]
         return {"model": made, "objective": objective.init(second, model.width)}
 
     return Job(

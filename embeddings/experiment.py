@@ -20,6 +20,9 @@ from embeddings.problems import UsageProblem
 ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate", "ablate", "row", "log"})
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
+DEFAULTS = 1
+"""Raised when a default of a flag that decides a result changes: what was done with the old one is then done again."""
+
 DENSE = frozenset({"adaptive_softmax", "softmax"})
 """Losses whose gradient touches every row."""
 
@@ -217,8 +220,14 @@ class Experiment:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """SHA-256, in hexadecimal, of every flag that decides the result. Raises Problem for a value no flag can hold."""
-    return hashlib.sha256("".join(f"--{n}={text}\n" for n, text in _deciding(experiment).items()).encode()).hexdigest()
+    """SHA-256, in hexadecimal, of every flag that decides the result and is not as by default.
+
+    So a flag that is new, and by default does nothing, leaves what was done before as it is. Raises Problem for a value
+    that no flag can hold.
+    """
+    usual = _deciding(Experiment(architecture=experiment.architecture)) | {"architecture": ""}
+    said = [f"--{name}={text}\n" for name, text in _deciding(experiment).items() if text != usual[name]]
+    return hashlib.sha256("".join([f"defaults {DEFAULTS}\n", *said]).encode()).hexdigest()
 
 
 def differences(stored: Experiment, wanted: Experiment) -> list[str]:

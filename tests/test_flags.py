@@ -236,6 +236,9 @@ def test_what_decides_the_result_is_told_from_what_does_not():
     other = flags.parse(["--seed=1", "--optimizer.learning_rate=0.1"], Experiment)[0]
     assert experiment.fingerprint(first) == experiment.fingerprint(same) != experiment.fingerprint(other)
     assert re.fullmatch("[0-9a-f]{64}", experiment.fingerprint(first))
+    assert experiment.fingerprint(first) != experiment.fingerprint(Experiment(architecture="fasttext"))
+    said = flags.parse(["--seed=0", "--architecture=word2vec"], Experiment)[0]
+    assert experiment.fingerprint(first) == experiment.fingerprint(said), "a default that is said is a default"
     assert experiment.differences(first, same) == []
     assert experiment.differences(first, other) == ["--seed=0 instead of 1",
                                                     "--optimizer.learning_rate=0.05 instead of 0.1"]

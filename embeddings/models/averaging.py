@@ -45,7 +45,7 @@ class Config:
     dropout: float = 0.0
     """Share of words that are dropped whole in training (Iyyer et al.'s word dropout)."""
     sublinear: bool = False
-    """Whether a word that stands n times in a text counts sqrt(n) times, as term frequencies are damped in retrieval."""
+    """Whether a word that stands n times in a text counts sqrt(n) times, as retrieval damps term frequencies."""
 
     @property
     def stack(self) -> transformer.Config:

@@ -23,6 +23,9 @@ class Optimizer:
     """Decay of the first moment (momentum, adam, adamw, lamb)."""
     second_moment: Decay = 0.999
     """Decay of the second moment (adam, adamw, lamb)."""
+    epsilon: AboveZero = 1e-8
+    """What stands beside the root of the second moment (adam, adamw): gradients far below it change little, where
+    otherwise the rounding of a gradient that is 0 takes steps as long as any."""
     accumulator: AboveZero = 0.1
     """What Adagrad's sums of squares start at."""
     weight_decay: Amount = 0.0

@@ -45,8 +45,10 @@ def build(config: experiment.Optimizer, rate: Schedule) -> optax.GradientTransfo
     names = {
         "sgd": lambda: optax.sgd(rate),
         "momentum": lambda: optax.sgd(rate, momentum=config.momentum),
-        "adam": lambda: optax.adam(rate, **moments),
-        "adamw": lambda: optax.adamw(rate, weight_decay=config.weight_decay, mask=_decays, **moments),
+        "adam": lambda: optax.adam(rate, eps=config.epsilon, **moments),
+        "adamw": lambda: optax.adamw(
+            rate, eps=config.epsilon, weight_decay=config.weight_decay, mask=_decays, **moments
+        ),
         "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=config.accumulator),
         "adafactor": lambda: by_layer(optax.adafactor(rate)),
         "lamb": lambda: by_layer(optax.lamb(rate, weight_decay=config.weight_decay, mask=_decays, **moments)),

@@ -23,7 +23,6 @@ from embeddings.training.architectures import encoders, sequences
 from embeddings.training.dense import embedding_step
 from embeddings.training.job import Job
 
-
 AT_ONCE = 8192
 """Examples read at a time where all are gone through."""
 

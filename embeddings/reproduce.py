@@ -79,11 +79,11 @@ def listed(found: list[Any]) -> None:
     for row in found:
         given, record = row.settings.row, records.read(row)
         left = [seed for seed in given.seeds if seed not in record.ours]
-        reference = bool(given.reference) and record.reference is None
+        reference = [seed for seed in row.reference_seeds if seed not in record.reference]
         hours += given.hours * len(left)
         unknown += bool(left) and not given.hours
-        state = "done" if not left and not reference else " and ".join(filter(None, (
-            f"seed{'s' * (len(left) > 1)} {', '.join(map(str, left))}" * bool(left), given.reference * reference)))
+        state = " and ".join(f"{who}seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+                             for who, seeds in (("", left), (f"{given.reference}'s ", reference)) if seeds) or "done"
         print(f"{row.file}: {row.name}: {state}" + (f" ({given.hours:g} hours a seed)" if left and given.hours else "")
               + (f"; fetch: {given.fetch}" if left and given.fetch else ""))
     print(f"{hours:.2f} hours" + (f", and {unknown} rows for which nobody knows" if unknown else ""))
@@ -100,10 +100,11 @@ def done(flags: Flags, row: Any) -> bool:
                 print(f"{row.file}: seed {seed}", file=sys.stderr, flush=True)
                 record.ours[seed] = ours(flags, row, seed)
                 records.write(row, record)
-        if row.settings.row.reference and flags.reference and record.reference is None:
-            print(f"{row.file}: {row.settings.row.reference}", file=sys.stderr, flush=True)
-            record.reference = reference(flags, row)
-            records.write(row, record)
+        for seed in row.reference_seeds if flags.reference else ():
+            if seed not in record.reference:
+                print(f"{row.file}: {row.settings.row.reference}, seed {seed}", file=sys.stderr, flush=True)
+                record.reference[seed] = reference(flags, row, seed)
+                records.write(row, record)
     except Problem as problem:
         fetch = row.settings.row.fetch
         print(f"{row.file}: not run: {problem}" + (f"; fetch {fetch}" if fetch else ""), file=sys.stderr)
@@ -130,14 +131,13 @@ def ours(flags: Flags, row: Any, seed: int) -> Any:
     return _made(row, found, time.monotonic() - begun)
 
 
-def reference(flags: Flags, row: Any) -> Any:
-    """The reference's numbers."""
+def reference(flags: Flags, row: Any, seed: int) -> Any:
+    """The reference's numbers of a seed."""
     from embeddings.reproduction import references
 
     begun = time.monotonic()
     weights = _weights(flags, row.settings.row.model or row.settings.start_from)
-    model = references.model(row.seeded(row.settings.row.seeds[0]), weights, _data(), command.cache(),
-                             os.cpu_count() or 1)
+    model = references.model(row.seeded(seed), weights, _data(), command.cache(), os.cpu_count() or 1)
     return _made(row, measured(row, model), time.monotonic() - begun)
 
 

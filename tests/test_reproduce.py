@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.reproduce import Flags
 from embeddings.reproduction import records, rows
+from embeddings.reproduction.records import Made
 from embeddings.training import architectures, mesh
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -99,6 +101,21 @@ def test_numbers_that_were_typed_are_found(place, capsys):
     with pytest.raises(Problem, match="was made with other flags"):
         reproduce.main(check, [str(table)])
     flag_file.write_text(before)
+
+
+def test_the_reference_is_trained_with_each_seed_too(place, tmp_path, monkeypatch, capsys):
+    _, table, _ = place
+    (tmp_path / "row.flags").write_text((table / "first.flags").read_text() + "--row.reference=gensim\n")
+    (tmp_path / "measured.flags").write_text("--row.name=x\n--row.scores=a\n--row.model=m\n--row.seeds=3,4\n"
+                                             "--row.reference=sentence_transformers\n")
+    measured, row = rows.find([tmp_path])
+    assert (measured.reference_seeds, row.reference_seeds) == ((3,), (0, 1))
+    made = {seed: Made({"python_docs/3CosAdd/total": (1 + seed) / 10}, 1.0, "c", "h", {}) for seed in (0, 1)}
+    monkeypatch.setattr(reproduce, "ours", lambda flags, row, seed: made[seed])
+    monkeypatch.setattr(reproduce, "reference", lambda flags, row, seed: made[seed])
+    reproduce.main(Flags(), [str(row.file)])
+    assert re.search(r" 12\.50 +15\.00 ± 7\.07 +15\.00 ± 7\.07 +\+2\.50 ", capsys.readouterr().out)
+    assert records.read(row).reference == made
 
 
 @pytest.mark.reference

@@ -23,8 +23,9 @@ HEAD = """# Results
 Written by `python -m embeddings.reproduce`, from the records beside the flag files; no number here was typed. Each row
 is a flag file; all values times 100. A question mark stands behind published values that were recalled and not read
 again. The reference is another implementation on the same data with the same settings; the difference is ours less the
-published value, or less the reference where none was published; of several seeds, ours is their mean. What was measured
-beside (speed, memory, compilers) stands in MEASURED.md, what did not work in LOG.md.
+published value, or less the reference where none was published; of several seeds both columns have the mean and the
+standard deviation. What was measured beside (speed, memory, compilers) stands in MEASURED.md, what did not work in
+LOG.md.
 """
 
 
@@ -47,7 +48,8 @@ class Record:
     key: str
     ours: dict[int, Made] = dataclasses.field(default_factory=dict)
     """By seed."""
-    reference: Made | None = None
+    reference: dict[int, Made] = dataclasses.field(default_factory=dict)
+    """By seed, as far as anything is drawn; else below the first of the row's."""
 
 
 def read(row: Row) -> Record:
@@ -59,8 +61,9 @@ def read(row: Row) -> Record:
         said = json.loads(row.record.read_bytes())
         if said["key"] != row.key:
             return Record(row.key)
-        ours = {int(seed): Made(**made) for seed, made in said["ours"].items()}
-        return Record(row.key, ours, Made(**said["reference"]) if said["reference"] else None)
+        ours, reference = ({int(seed): Made(**made) for seed, made in said[whose].items()}
+                           for whose in ("ours", "reference"))
+        return Record(row.key, ours, reference)
     except FileNotFoundError:
         return Record(row.key)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -85,13 +88,12 @@ def lines(row: Row, record: Record) -> list[tuple[str, ...]]:
     found = []
     for name, published in zip(given.scores, given.published or [math.nan] * len(given.scores), strict=True):
         ours = [100 * one.scores[name] for one in made]
-        reference = 100 * record.reference.scores[name] if record.reference else math.nan
+        theirs = [100 * one.scores[name] for one in record.reference.values()]
+        mean, reference = (statistics.mean(some) if some else math.nan for some in (ours, theirs))
         against = reference if math.isnan(published) else published
-        mean = statistics.mean(ours) if ours else math.nan
-        spread = f" ± {statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
         found.append((
-            row.name, name, _shown(published) + ("?" if given.sure == "recalled" else ""), _shown(reference),
-            _shown(mean) + spread if ours else "not run", _shown(mean - against, "+"),
+            row.name, name, _shown(published) + ("?" if given.sure == "recalled" else ""), _of_seeds(theirs),
+            _of_seeds(ours) if ours else "not run", _shown(mean - against, "+"),
             ", ".join(map(str, (seed for seed in given.seeds if seed in record.ours))) or "-",
             made[0].hardware if made else "-", _time([one.seconds for one in made]),
             ", ".join(dict.fromkeys((one.commit or "?")[:7] for one in made)) or "-",
@@ -132,6 +134,13 @@ def _notes(rows: list[Row]) -> tuple[str, ...]:
 
 def _shown(value: float, sign: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{sign}.2f}"
+
+
+def _of_seeds(values: list[float]) -> str:
+    """Their mean and how far they spread."""
+    if not values:
+        return "-"
+    return _shown(statistics.mean(values)) + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def _time(seconds: list[float]) -> str:

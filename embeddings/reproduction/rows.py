@@ -30,6 +30,12 @@ class Row:
         return dataclasses.replace(self.settings, seed=seed)
 
     @property
+    def reference_seeds(self) -> tuple[int, ...]:
+        """The seeds of the reference's runs: one where it only measures a model, none where there is no reference."""
+        row = self.settings.row
+        return () if not row.reference else row.seeds[:1] if row.model else row.seeds
+
+    @property
     def key(self) -> str:
         """Digest of what decides the numbers of any seed: flags, tasks, scores, the model."""
         row, evaluate = self.settings.row, self.settings.evaluate

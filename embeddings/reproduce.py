@@ -82,8 +82,8 @@ def listed(found: list[Any]) -> None:
         reference = [seed for seed in row.reference_seeds if seed not in record.reference]
         hours += given.hours * len(left)
         unknown += bool(left) and not given.hours
-        state = " and ".join(f"{who}seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-                             for who, seeds in (("", left), (f"{given.reference}'s ", reference)) if seeds) or "done"
+        state = " and ".join(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}{whose}" for seeds, whose in (
+            (left, ""), (reference, f" of {given.reference}")) if seeds) or "done"
         print(f"{row.file}: {row.name}: {state}" + (f" ({given.hours:g} hours a seed)" if left and given.hours else "")
               + (f"; fetch: {given.fetch}" if left and given.fetch else ""))
     print(f"{hours:.2f} hours" + (f", and {unknown} rows for which nobody knows" if unknown else ""))

@@ -120,6 +120,13 @@ class Experiment:
         if self.train.replicas > 1 and (not self.by_rows or self.processes.coordinator or self.mesh != Mesh()):
             raise UsageProblem(f"--train.replicas={self.train.replicas} is for losses that update rows, in one process "
                                "with no mesh: leave it out, or leave those out")
+        if bool(self.evaluate.text) != ("perplexity" in self.evaluate.tasks):
+            raise UsageProblem(f"--evaluate.text={self.evaluate.text}: " + (
+                "nothing is measured on it: add perplexity to --evaluate.tasks" if self.evaluate.text else
+                "perplexity of which text? Name a file"))
+        if self.evaluate.stride and (not isinstance(self.model, Gpt) or self.evaluate.stride > self.model.positions):
+            raise UsageProblem(f"--evaluate.stride={self.evaluate.stride}: is for --architecture=gpt, and at most its "
+                               "--gpt.positions: leave it out or lower it")
         if self.train.best and not (self.evaluate.tasks and self.evaluate.every):
             raise UsageProblem(f"--train.best={self.train.best}: nothing is measured on the way: name --evaluate.tasks "
                                "and --evaluate.every")

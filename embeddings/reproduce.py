@@ -145,7 +145,7 @@ def measured(row: Any, model: Any) -> dict[str, float]:
     """What a model scores in the row's tasks, as metrics.jsonl names it."""
     from embeddings.evaluation import tasks
 
-    options = tasks.Options(vocabulary=row.settings.evaluate.vocabulary, cache=command.cache())
+    options = tasks.of(row.settings.evaluate, command.cache())
     return {f"{task.name}/{name}": value for task in tasks.tasks(row.settings.evaluate.tasks, _data(), options)
             for name, value in task.scores(model).items()}
 

@@ -98,7 +98,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
 
 def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     """What the run is measured by. Raises UsageProblem for what cannot be measured on what is trained."""
-    options = evaluations.Options(vocabulary=settings.evaluate.vocabulary, cache=place.cache)
+    options = evaluations.of(settings.evaluate, place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
         if task.needs not in offered(settings):
@@ -113,6 +113,8 @@ def offered(settings: Experiment) -> set[evaluations.Need]:
         return {"words", "texts", "tokens"}
     if settings.level == "tokens":
         return {"texts", "tokens", "tags" if settings.architecture == "tagger" else "answers"}
+    if settings.level == "sequences":
+        return {"texts", "tokens", "predictions"}
     told = {"softmax": "classes", "regression": "numbers"}.get(getattr(settings.model, "loss", ""))
     return {"texts", "tokens", *([told] if told and not settings.model.matryoshka else [])}
 

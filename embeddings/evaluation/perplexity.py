@@ -57,7 +57,7 @@ def read(path: Path) -> Text:
     """A file of text. Raises Problem where it is none, or blank."""
     text = reading.text(path, "text")
     if not text.strip():
-        raise Problem(f"--text={path}: holds no words: name another file")
+        raise Problem(f"{path}: holds no words: name another file")
     return Text(path.name, text)
 
 

@@ -50,6 +50,7 @@ from embeddings.evaluation import (
 )
 from embeddings.evaluation.scores import Encode
 from embeddings.evaluation.table import Table
+from embeddings.experiment import Evaluate
 from embeddings.problems import Problem, UsageProblem
 
 GOOGLE = Path("analogy/questions-words.txt")
@@ -100,6 +101,12 @@ class Options:
 
 
 DEFAULTS = Options()
+
+
+def of(part: Evaluate, cache: Path) -> Options:
+    """What the flags of a run say."""
+    return Options(vocabulary=part.vocabulary, cache=cache, text=Path(part.text) if part.text else None,
+                   stride=part.stride or None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,8 +103,12 @@ class Evaluate:
     """Batches between evaluations; 0 evaluates at the end only."""
     tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
                          "classification", "clustering", "classes", "regression", "tags", "answers", "entities",
-                         "retrieval", "documentation", "senteval"], ...] = ()
-    """What the vectors are measured by."""
+                         "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
+    """What the model is measured by."""
+    text: str = ""
+    """File whose perplexity is measured (of a masked model the pseudo-perplexity)."""
+    stride: Count = 0
+    """Tokens between the windows of a causal model; 0 takes half of its length."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     neighbours: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ class Row:
         """Digest of what decides the numbers of any seed: flags, tasks, scores, the model."""
         row, evaluate = self.settings.row, self.settings.evaluate
         said = (experiment.fingerprint(self.seeded(0)), row.model, row.scores, row.reference, sorted(evaluate.tasks),
-                evaluate.vocabulary)
+                evaluate.vocabulary, *([evaluate.text, evaluate.stride] if evaluate.text else []))
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     @property

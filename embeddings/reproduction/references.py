@@ -31,7 +31,8 @@ def model(settings: Experiment, weights: str, data: Path | None, cache: Path, co
             write_lines(settings, data, cache, lines)
             return {"gensim": _gensim, "fasttext": _fasttext}[name](settings, lines, cores)
     except ImportError as error:
-        raise Problem(f"the reference {name} is not installed ({error.name}): pip install 'embeddings[peers]', or "
+        what = error.name or str(error).partition("\n")[0]
+        raise Problem(f"the reference {name} is not installed ({what}): pip install 'embeddings[peers]', or "
                       "leave references out by --noreference") from None
 
 

@@ -21,7 +21,8 @@ ASIDE = frozenset({"run", "export", "mesh", "processes", "checkpoint", "evaluate
 """Fields and parts that decide where and how a run is done, not what its vectors are."""
 
 DEFAULTS = 1
-"""Raised when a default of a flag that decides a result changes: what was done with the old one is then done again."""
+"""Raised when a default of a flag that decides a result changes, which tests/test_flags.py sees: what was done with the
+old one is then done again."""
 
 DENSE = frozenset({"adaptive_softmax", "softmax"})
 """Losses whose gradient touches every row."""

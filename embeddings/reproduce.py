@@ -158,7 +158,10 @@ def from_run(run: Path) -> dict[str, float]:
 
 
 def checked(flags: Flags, found: list[Any]) -> None:
-    """Holds records against runs that are there, and pages against records. Raises Problem for what does not agree."""
+    """Holds records against runs, and pages against records, as far as they are there.
+
+    Raises Problem for what does not agree.
+    """
     from embeddings.reproduction import records
 
     wrong: list[str] = []

@@ -333,7 +333,8 @@ def test_a_committed_flag_file_resolves_as_recorded(path):
     assert golden.is_file(), f"{golden} is missing; `{REWRITE}` writes it"
     now, recorded = flags.resolved(flags.load(ROOT / path, Experiment)), golden.read_text()
     changed = sorted(set(now.splitlines()) ^ set(recorded.splitlines()))
-    assert now == recorded, f"{path} resolves to something else: {changed}; if this is meant, `{REWRITE}`"
+    assert now == recorded, (f"{path} resolves to something else: {changed}; if this is meant, `{REWRITE}`, and "
+                             "where a default changed, raise experiment.DEFAULTS")
     text = (ROOT / path).read_text()
     assert text.startswith("# "), f"{path} begins with a comment that says what it is"
 

@@ -118,6 +118,20 @@ def test_the_reference_is_trained_with_each_seed_too(place, tmp_path, monkeypatc
     assert records.read(row).reference == made
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"key": 1}', '{"key": KEY, "ours": {}, "reference": null}'])
+def test_a_damaged_record_is_one_line(place, tmp_path, content):
+    _, table, _ = place
+    (tmp_path / "row.flags").write_text((table / "first.flags").read_text())
+    row, = rows.find([tmp_path])
+    row.record.parent.mkdir()
+    row.record.write_text(content.replace("KEY", json.dumps(row.key)))
+    if content == '{"key": 1}':
+        assert records.read(row) == records.Record(row.key), "it is of other flags"
+    else:
+        with pytest.raises(Problem, match=r"row\.json: no record .*: delete it, it is made again"):
+            records.read(row)
+
+
 @pytest.mark.reference
 def test_cheap_rows_are_made_again(tmp_path, capsys, monkeypatch):
     """The committed numbers, but for what another processor rounds otherwise."""

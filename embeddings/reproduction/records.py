@@ -66,7 +66,7 @@ def read(row: Row) -> Record:
         return Record(row.key, ours, reference)
     except FileNotFoundError:
         return Record(row.key)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise Problem(f"{row.record}: no record ({error!r}): delete it, it is made again") from None
 
 

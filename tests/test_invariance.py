@@ -4,7 +4,11 @@ Every architecture and objective goes through the real command. The largest devi
 one device, as a share of the largest parameter, is printed as a matrix at the end. The plain test command runs one
 topology, and one kill, of the cases that are least alike; the whole matrix:
 
-    python -m pytest tests/test_invariance.py -m ""
+    python -m pytest tests/test_invariance.py -m "not gpu"
+
+and, on a machine with an NVIDIA GPU, every case there beside the processor:
+
+    XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_PLATFORMS=cpu python -m pytest tests/test_invariance.py -m gpu
 """
 import json
 import os
@@ -39,6 +43,8 @@ ALL = [(case, topology) for case in CASES for topology in TOPOLOGIES]
 TOLERANCE = 1e-4
 """Largest deviation across topologies: sums are taken in another order, through dozens of dependent updates. On the
 same topology it is 0."""
+ON_A_GPU = 1e-3
+"""And on another kind of device, whose exponentials and logarithms are others."""
 
 
 def plain(cases, those):
@@ -81,10 +87,9 @@ def environment(text, devices=1):
     return os.environ | own | {"JAX_PLATFORMS": "cpu"}
 
 
-def trained(text, run, case, *flags, devices=1):
-    done = commands.run(
-        command(text, run, case, *flags), env=environment(text, devices), capture_output=True, text=True, timeout=300
-    )
+def trained(text, run, case, *flags, devices=1, platform="cpu"):
+    own = environment(text, devices) | {"JAX_PLATFORMS": platform}
+    done = commands.run(command(text, run, case, *flags), env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return run
 
@@ -133,6 +138,16 @@ def one_device(text, tmp_path_factory):
         return made[case]
 
     return get
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_a_gpu_trains_the_same(case, text, one_device, tmp_path, matrix):
+    run = trained(text, tmp_path / "run", case, platform="cuda")
+    found = deviation(state(one_device(case)), state(run))
+    matrix(case, "a GPU", found)
+    assert found < ON_A_GPU
+    np.testing.assert_allclose(losses(one_device(case)), losses(run), rtol=1e-3)
 
 
 @pytest.mark.parametrize(("case", "topology"), [

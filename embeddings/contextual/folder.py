@@ -17,6 +17,7 @@ from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
 from embeddings.models import averaging, sentence_bert
+from embeddings.models.attention import SUITED
 from embeddings.problems import Problem
 from embeddings.tokenizers.pieces import Pieces
 
@@ -177,8 +178,7 @@ def _in(config: Any, dtype: str | None) -> Any:
 def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()) -> Contextual:
     """A model as it is used after training; a text's vector is the mean of its tokens' states."""
     devices = devices or tuple(jax.local_devices())
-    # A processor is fastest where the scores of a row stay in its cache; other devices want all rows at once.
-    implementation = "rows" if devices[0].platform == "cpu" else "xla"
+    implementation = SUITED.get(devices[0].platform, "xla")
     if not isinstance(config, averaging.Config):
         stack = dataclasses.replace(config.stack, implementation=implementation, remat=False)
         config = dataclasses.replace(config, stack=stack)

@@ -6,7 +6,8 @@ q comes scaled by 1 / sqrt(K) already.
 
     xla      matrix products over the whole batch, on any device; the reference
     rows     the same, one row of the batch after the other: the scores of one stay in a processor's cache
-    splash   Pallas kernel where the program is for TPUs and in bfloat16 (kernels.py); elsewhere the reference
+    kernel   scores that never leave the chip, in bfloat16: splash on TPUs, cuDNN's on NVIDIA's GPUs (kernels.py);
+             elsewhere the reference
 
 Shapes: B batch, T queries, S keys, H heads, K head width.
 """
@@ -19,7 +20,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.models.dropout import Keys, kept, scaled
 
-Implementation = Literal["xla", "rows", "splash"]
+Implementation = Literal["xla", "rows", "kernel"]
+
+SUITED: dict[str, Implementation] = {"cpu": "rows", "gpu": "kernel"}
+"""What a device is fastest with, alone or under jax.shard_map; "xla" elsewhere. A TPU's kernel has not been timed."""
 
 HIDDEN = -1e9
 """Added to the score of a key that is not seen: its weight is exactly 0 unless a query sees no key at all."""
@@ -47,16 +51,16 @@ def attention(
 ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"] | None]:
     """z, and a (after dropout) if `weights`; `dropout` is a key for each row and the share of weights to drop.
 
-    The kernel knows neither bias nor dropout nor weights, and rows no weights: the reference does these.
+    Kernels know neither bias nor dropout nor weights, and rows no weights: the reference does these.
     """
-    if implementation == "splash" and q.dtype == jnp.bfloat16 and bias is None and dropout is None and not weights:
+    if implementation == "kernel" and q.dtype == jnp.bfloat16 and bias is None and dropout is None and not weights:
         from embeddings.models import kernels  # late: Pallas takes a second to import
 
         def elsewhere(*inputs: Array) -> Array:
             return attention(*inputs, causal=causal)[0]
 
-        inputs, kernel = (q, k, v, segments, key_segments), functools.partial(kernels.splash, causal=causal)
-        return jax.lax.platform_dependent(*inputs, tpu=kernel, default=elsewhere), None
+        known = {name: functools.partial(kernel, causal=causal) for name, kernel in kernels.known(q.shape[-1]).items()}
+        return jax.lax.platform_dependent(q, k, v, segments, key_segments, default=elsewhere, **known), None
     keys, rate = dropout or (None, 0.0)
 
     def one(row: tuple) -> tuple[Array, Array | None]:

@@ -1,11 +1,15 @@
-"""Attention as a Pallas kernel for TPUs: blocks of scores that never leave the chip, forwards and backwards.
+"""Attention as kernels of TPUs and GPUs: blocks of scores that never leave the chip, forwards and backwards.
 
-The kernel is JAX's splash attention (after Dao et al. 2022, "FlashAttention", and Rabe and Staats 2021). It wants
-lengths and head widths that are multiples of 128: what is missing is filled up with zeros, which add nothing to a
-product, and with positions of a segment of their own, which no other sees.
+After Dao et al. (2022), "FlashAttention", and Rabe and Staats (2021). A TPU's is JAX's splash attention in Pallas. It
+wants lengths and head widths that are multiples of 128: what is missing is filled up with zeros, which add nothing to a
+product, and with positions of a segment of their own, which no other sees. A GPU's is cuDNN's, which is told by a mask
+what each query sees: a byte or two for each pair of positions, the same for all heads.
 
 Shapes: B batch, T queries, S keys, H heads, K head width.
 """
+from collections.abc import Callable
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,6 +51,32 @@ def splash(
     )
     z = jax.vmap(attend)(q, k, v, rows)
     return jnp.swapaxes(z, 1, 2)[:, :T, :, :K]
+
+
+def cudnn(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B S H K"],
+    v: Float[Array, "B S H K"],
+    segments: Int[Array, "B T"],
+    key_segments: Int[Array, "B S"],
+    *,
+    causal: bool = False,
+    implementation: Literal["cudnn", "xla"] = "cudnn",
+) -> Float[Array, "B T H K"]:
+    """z of attention.attention, whose q comes scaled too; "xla" gives the same on any device."""
+    seen = (segments[:, :, None] == key_segments[:, None, :])[:, None]
+    return jax.nn.dot_product_attention(
+        q, k, v, mask=seen, scale=1.0, is_causal=causal, implementation=implementation
+    )
+
+
+def known(head_width: int) -> dict[str, Callable[..., Array]]:
+    """The kernel of each platform that this process may write programs for, if it takes heads of this width.
+
+    cuDNN takes multiples of 8 up to 128, and its programs cannot be written where there is no GPU.
+    """
+    takes = head_width % 8 == 0 and head_width <= 128 and jax.default_backend() == "gpu"
+    return {"tpu": splash} | ({"cuda": cudnn} if takes else {})
 
 
 def _filled(x: Array, axes: tuple[int, ...], value: int = 0) -> Array:

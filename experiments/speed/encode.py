@@ -1,19 +1,23 @@
-"""Sentence vectors beside sentence-transformers: same weights, same texts, float32, in turn.
+"""Sentence vectors beside sentence-transformers: same weights, same texts, same precision, in turn.
 
     pip install -e '.[peers]' && pip install torch --index-url https://download.pytorch.org/whl/cpu
     python experiments/speed/encode.py --model=all-MiniLM-L6-v2 --output=encode.jsonl
+    python experiments/speed/encode.py --model=all-MiniLM-L6-v2 --device=gpu --dtype=bfloat16 --rows=throughput \
+        --texts=20000 --batches=32,128,512 --peak=989
 
 Needs EMBEDDINGS_DATA. Texts are half sentences of the STS benchmark, half paragraphs of the Wikipedia sample of at most
 256 tokens. Both programs live in processes of their own with the model open, and take turns; a first turn that is not
 counted compiles. Rows, a JSON object a line:
 
-    throughput   --texts texts, their library with 2 threads and with 1; seconds and CPU seconds, minimum and median
+    throughput   --texts texts, their library with 2 threads and with 1; seconds and CPU seconds, minimum and median;
+                 on a GPU their library with each of --batches, the fastest counts, and our share of --peak
     long         --long texts, once each
     query        one short query, 100 times
     start        process start to first vector, cold and with our cache of compiled programs filled
     memory       peak resident bytes of a process that encodes --texts texts once
 """
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -48,6 +52,14 @@ class Flags:
     """Texts of the long job."""
     repeats: Positive = 5
     """Turns that count."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where their library computes; ours where JAX does, so `gpu` wants jax[cuda13] too."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What products are taken in; their library holds the weights in it."""
+    batches: tuple[Positive, ...] = (32,)
+    """Texts of a batch of their library, each tried, on a GPU."""
+    peak: Positive = 989
+    """Teraflops a second that a GPU can do in this type: 989 is an H100's in bfloat16, by its data sheet."""
     output: str = ""
     """File that lines are also added to."""
 
@@ -56,6 +68,7 @@ def main(flags: Flags, words: list[str]) -> None:
     """Prints a JSON object a row."""
     if not os.environ.get("EMBEDDINGS_DATA"):
         raise Problem("EMBEDDINGS_DATA names no folder of data sets")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is for all processes here
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(mixed(flags, max(flags.texts, flags.long if "long" in flags.rows else 0))))
@@ -91,9 +104,9 @@ def mixed(flags: Flags, number: int) -> list[str]:
 class Worker(workers.Worker):
     """A program with the model open."""
 
-    def __init__(self, flags: Flags, kind: str, threads: int = 2):
-        super().__init__(__file__, kind, flags.model, threads, OMP_NUM_THREADS=str(threads),
-                         TOKENIZERS_PARALLELISM="true")
+    def __init__(self, flags: Flags, kind: str, threads: int = 2, batch: int = 32):
+        super().__init__(__file__, kind, flags.model, threads, flags.device, flags.dtype, batch,
+                         OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="true")
 
     def encode(self, file: Path, number: int, repeats: int = 1) -> dict[str, Any]:
         """Encodes the first texts of a file, or (0) the query, so many times."""
@@ -122,6 +135,8 @@ def turns(programs: dict[str, Worker], file: Path, number: int, repeats: int, ea
 
 def throughput(flags: Flags, file: Path) -> dict[str, Any]:
     """Both, theirs with each number of threads."""
+    if flags.device == "gpu":
+        return on_a_gpu(flags, file)
     programs = {"ours": Worker(flags, "ours"), "theirs 2": Worker(flags, "theirs", 2),
                "theirs 1": Worker(flags, "theirs", 1)}
     said = turns(programs, file, flags.texts, flags.repeats)
@@ -131,6 +146,26 @@ def throughput(flags: Flags, file: Path) -> dict[str, Any]:
     return said | {"texts": flags.texts, "ratio": two["seconds"] / ours["seconds"],
                    "ratio_of_medians": two["median"] / ours["median"],
                    "cpu_ratio": min(two["cpu"], one["cpu"]) / ours["cpu"]}
+
+
+def on_a_gpu(flags: Flags, file: Path) -> dict[str, Any]:
+    """Both, theirs with each batch size."""
+    from embeddings import encoder
+
+    model = encoder.load(flags.model)
+    lengths = model.read(json.loads(file.read_text())[:flags.texts]).starts
+    programs = {"ours": Worker(flags, "ours", os.cpu_count())}
+    programs |= {f"theirs {n}": Worker(flags, "theirs", os.cpu_count(), n) for n in flags.batches}
+    said = turns(programs, file, flags.texts, flags.repeats)
+    for worker in programs.values():
+        worker.close()
+    ours, *theirs = (said[name] for name in programs)
+    rate = workers.flops(model.config.stack, (lengths[1:] - lengths[:-1]).tolist()) / ours["seconds"]
+    return said | {
+        "texts": flags.texts, "tokens": int(lengths[-1]), "texts_a_second": flags.texts / ours["seconds"],
+        "ratio": min(one["seconds"] for one in theirs) / ours["seconds"],
+        "ratio_of_medians": min(one["median"] for one in theirs) / ours["median"],
+        "cpu_ratio": min(one["cpu"] for one in theirs) / ours["cpu"], "share_of_peak": rate / flags.peak / 1e12}
 
 
 def long(flags: Flags, file: Path) -> dict[str, Any]:
@@ -192,13 +227,13 @@ def memory(flags: Flags, file: Path) -> dict[str, Any]:
     return said | {"share": said["ours"] / said["theirs"]}
 
 
-def work(kind: str, name: str, threads: int) -> None:
+def work(kind: str, name: str, threads: int, device: str, dtype: str, batch: int) -> None:
     """The process of a Worker."""
     if kind == "ours":
         command.cache()
         from embeddings import encoder
 
-        model = encoder.load(name)
+        model = encoder.load(name, dtype=dtype)
         encode = model.encode
     else:
         import torch
@@ -206,8 +241,9 @@ def work(kind: str, name: str, threads: int) -> None:
 
         torch.set_num_threads(threads)
         folder = Path(name)
-        model = SentenceTransformer(str(folder) if folder.exists() else name, device="cpu")
-        encode = model.encode
+        model = SentenceTransformer(str(folder) if folder.exists() else name, model_kwargs={"dtype": dtype},
+                                    device={"cpu": "cpu", "gpu": "cuda"}[device])
+        encode = functools.partial(model.encode, batch_size=batch)
     import numpy as np
 
     out = Path(tempfile.mkdtemp()) / "vectors.npy"
@@ -226,6 +262,6 @@ def work(kind: str, name: str, threads: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["worker"]:
-        work(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        work(*sys.argv[2:4], int(sys.argv[4]), *sys.argv[5:7], int(sys.argv[7]))
     else:
         command.run(main, Flags)

@@ -4,6 +4,8 @@
     python experiments/speed/words.py --output=words.jsonl
     python experiments/speed/words.py --rows=cbow --seeds=1 --peer_epochs=1
     python experiments/speed/plot_words.py words.jsonl words.svg
+    python experiments/speed/words.py --rows=skipgram_300 --seeds=1 --peer_epochs=1 --epochs=1 --threads=16 \
+        --variants=word2vec.chunk=1024,word2vec.chunk=8192
 
 Needs EMBEDDINGS_DATA; the row `glove` also the authors' programs (stanfordnlp/GloVe, `make`), whose folder the
 environment variable GLOVE names. All read the same words in the same lines, with two threads where a program has
@@ -96,6 +98,9 @@ class Flags:
     """Repetitions, each with another seed, ours and theirs in turn; 0 takes the row's."""
     epochs: tuple[float, ...] = ()
     """Lengths of our runs; empty takes the row's."""
+    variants: tuple[str, ...] = ()
+    """A flag of ours each, without its dashes; several joined by `+`. Each is trained once over the peer's shortest
+    length, to see what a device is filled by, and counts in nothing else."""
     threads: Positive = 2
     """The peers' threads."""
     output: str = ""
@@ -146,7 +151,7 @@ class Bench:
         cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
         self.words = write_lines(flags.corpus, data, cache, self.lines)
 
-    def ours(self, row: Row, epochs: float, seed: int) -> Trial:
+    def ours(self, row: Row, epochs: float, seed: int, variant: str = "") -> Trial:
         """Our run of so many epochs, its text counted and numbered anew."""
         run = self.folder / f"run-{time.monotonic_ns()}"
         cache = self.folder / f"cache-{time.monotonic_ns()}"
@@ -155,7 +160,8 @@ class Bench:
         (cache / "compiled").symlink_to(self.folder / "compiled")
         flags = [f"--flagfile={FLAG_FILES / row.flags}", f"--corpus={self.lines}", "--text.tokenizer=whitespace",
                  f"--run={run}", f"--seed={seed}", f"--{row.part}.width={row.width}", f"--train.epochs={epochs}",
-                 "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0"]
+                 "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0",
+                 *(f"--{flag}" for flag in variant.split("+") if flag)]
         _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], EMBEDDINGS_CACHE=str(cache))
         lines = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
         items = lines[-1]["words"]
@@ -223,6 +229,14 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
                 theirs[epochs].append(first[fastest, rate] if known else bench.peer(fastest, row, rate, epochs, seed))
             if epochs in ours:
                 ours[epochs].append(bench.ours(row, epochs, seed))
+    variants = {}
+    for variant in bench.flags.variants:
+        try:
+            trial = bench.ours(row, shortest, 0, variant)
+        except Problem as failed:  # a rate too high for its updates is a result too
+            variants[variant] = {"failed": str(failed)}
+            continue
+        variants[variant] = {"items_a_second": round(trial.items / trial.trained), **described(shortest, [trial])}
     return {
         "what": f"{name} d{row.width}, {bench.flags.corpus}, {bench.words:,} words",
         "peer": f"{fastest} at {rate}, {bench.flags.threads} threads, better of {row.rates}",
@@ -232,6 +246,7 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
         "ours": [described(n, trials) for n, trials in ours.items()],
         "theirs": [described(n, trials) for n, trials in theirs.items()],
         "others": {f"{peer} at {r}": described(shortest, [trial]) for (peer, r), trial in first.items()},
+        "variants": variants,
         "load": [round(x, 1) for x in os.getloadavg()],
     }
 

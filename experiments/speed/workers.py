@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ def serve(turn: Callable[[Any], dict[str, Any]]) -> None:
         seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, **found}), flush=True)
+
+
+def flops(stack: Any, lengths: Sequence[int]) -> float:
+    """Floating-point operations of texts of so many tokens in a stack of layers (transformer.Config), forwards.
+
+    Products only, without padding: 8 D^2 + 4 D F a token and layer, and 4 D for each pair of tokens of a text.
+    """
+    D, F = stack.width, stack.feed_forward
+    return stack.layers * sum(n * (8 * D * D + 4 * D * F) + 4 * D * n * n for n in lengths)
 
 
 def say(row: dict[str, Any], output: str) -> None:

@@ -9,6 +9,7 @@ import plain_transformer as plain
 import pytest
 import small
 
+from embeddings.contextual import folder as folders
 from embeddings.contextual.model import Contextual, CutText
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
@@ -55,6 +56,21 @@ def test_a_text_is_the_mean_of_its_tokens_states(model):
         np.testing.assert_allclose(vector, expected, atol=1e-5)
     np.testing.assert_array_equal(model.encode("one"), model.encode(["one"]))
     assert model.encode([]).shape == (0, 16)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
+@pytest.mark.parametrize("family", ["bert", "mpnet", "gpt2"])
+def test_a_gpu_gives_what_the_processor_gives(family, dtype, tolerance, tmp_path):
+    """Heads are as wide as its kernel takes; the processor computes in float32."""
+    config = small.CONFIGS[family]
+    stack = dataclasses.replace(config.stack, width=32, head_width=8)
+    config, pieces = dataclasses.replace(config, stack=stack), small.tokenizer(tmp_path)
+    params = small.drawn(family, config)
+    shorter = dataclasses.replace(config, stack=dataclasses.replace(stack, dtype=dtype))
+    want = folders.in_use(family, config, params, pieces, tuple(jax.devices("cpu")[:1])).encode(SHORT)
+    got = folders.in_use(family, shorter, params, pieces, tuple(jax.devices("gpu")[:1])).encode(SHORT)
+    assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
 
 
 def test_nothing_beside_a_text_changes_its_vector(model):

@@ -1,4 +1,9 @@
-"""The TPU's kernel beside the reference, interpreted here, and compiled by the TPU's own compiler (extra [tpu])."""
+"""The kernels of TPUs and GPUs beside the reference.
+
+A TPU's is interpreted here, and compiled by the TPU's own compiler (extra [tpu]); a GPU's runs where one is:
+
+    python -m pytest tests/models/test_kernels.py -m gpu -n 0
+"""
 import functools
 import subprocess
 import sys
@@ -28,6 +33,36 @@ def test_the_kernel_is_the_reference(k, v, seen, causal):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("k", "v", "seen", "causal"), [
+    (KEYS, VALUES, KEY_SEGMENTS, False), (*OWN, SEGMENTS, False), (*OWN, SEGMENTS, True),
+], ids=["cross", "packed", "causal"])
+def test_what_cudnn_is_asked_for_is_the_reference(k, v, seen, causal):
+    q = Q / K**0.5
+    expected, _ = attention(q, k, v, SEGMENTS, seen, causal=causal)
+    got = kernels.cudnn(q, k, v, SEGMENTS, seen, causal=causal, implementation="xla")
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("causal", [False, True])
+def test_cudnn_is_the_reference(causal):
+    """In bfloat16, forwards and backwards, with rows of several texts; the reference in float32."""
+    def loss(how, weight, *inputs):
+        z, _ = attention(*inputs, SEGMENTS, SEGMENTS, causal=causal, implementation=how)
+        return jnp.sum(z.astype(jnp.float32) * weight)
+
+    q, k, v = Q / K**0.5, *OWN
+    weight = jax.random.normal(jax.random.key(9), v.shape)
+    short = tuple(x.astype(jnp.bfloat16) for x in (q, k, v))
+    text = jax.jit(functools.partial(loss, "kernel")).lower(weight, *short).compile().as_text()
+    assert "cudnn" in text and "fmha" in text.lower()
+    for got, want in zip(
+        jax.tree.leaves(jax.value_and_grad(loss, (2, 3, 4))("kernel", weight, *short)),
+        jax.tree.leaves(jax.value_and_grad(loss, (2, 3, 4))("xla", weight, q, k, v)), strict=True,
+    ):
+        assert np.linalg.norm(got.astype(jnp.float32) - want) < 0.02 * np.linalg.norm(want)
+
+
 @pytest.mark.slow
 def test_gradients_are_those_of_the_reference():
     def loss(how, q, k, v):
@@ -42,7 +77,7 @@ def test_gradients_are_those_of_the_reference():
 def test_elsewhere_than_on_a_tpu_it_is_the_reference():
     q, k, v = (x.astype(jnp.bfloat16) for x in (Q, *OWN))
     for dtypes in ((q, k, v), (Q, *OWN)):
-        got, _ = attention(*dtypes, SEGMENTS, SEGMENTS, implementation="splash")
+        got, _ = attention(*dtypes, SEGMENTS, SEGMENTS, implementation="kernel")
         np.testing.assert_array_equal(got, attention(*dtypes, SEGMENTS, SEGMENTS)[0])
 
 
@@ -59,7 +94,7 @@ mesh = jax.sharding.Mesh(devices, ("data",))
 rows = NamedSharding(mesh, P("data"))
 x = jax.ShapeDtypeStruct((8, 512, 12, 64), jnp.bfloat16, sharding=rows)
 segments = jax.ShapeDtypeStruct((8, 512), jnp.int32, sharding=rows)
-z = jax.shard_map(lambda *a: attention(*a, causal=%s, implementation="splash")[0], mesh=mesh,
+z = jax.shard_map(lambda *a: attention(*a, causal=%s, implementation="kernel")[0], mesh=mesh,
                   in_specs=P("data"), out_specs=P("data"), check_vma=False)
 for f in (z, jax.grad(lambda *a: z(*a).astype(jnp.float32).sum(), (0, 1, 2))):
     text = jax.jit(f).lower(x, x, x, segments, segments).compile().as_text()

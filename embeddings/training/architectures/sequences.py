@@ -16,6 +16,7 @@ from embeddings.formats.families import FAMILIES
 from embeddings.inputs import rows
 from embeddings.inputs.sequences import Batches, Rows
 from embeddings.models import averaging, bert, gpt, transformer
+from embeddings.models.attention import SUITED
 from embeddings.objectives.sequences import LanguageModel
 from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.frames import FIRST
@@ -136,10 +137,8 @@ def on(mesh: Mesh, model: Any) -> Any:
     """A model's configuration with the form of attention that is fastest on the devices of a mesh."""
     if isinstance(model, averaging.Config):
         return model
-    alone = mesh.size == 1 and mesh.devices.flat[0].platform == "cpu"
-    return dataclasses.replace(
-        model, stack=dataclasses.replace(model.stack, implementation="rows" if alone else "xla")
-    )
+    suited = SUITED.get(mesh.devices.flat[0].platform, "xla") if mesh.size == 1 else "xla"
+    return dataclasses.replace(model, stack=dataclasses.replace(model.stack, implementation=suited))
 
 
 def count(settings: Experiment) -> int:

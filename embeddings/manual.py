@@ -1,5 +1,6 @@
 """What `--help` prints: what the command does, then its flags by part, each with its default."""
 import dataclasses
+import re
 import textwrap
 
 from embeddings.fields import Field, Range, leaves, parts
@@ -14,6 +15,8 @@ def manual(cls: type, program: str, description: str, positional: str | None = N
     that the command takes.
     """
     words = f" {positional}" if positional else ""
+    # Python 3.13 takes from docstrings what all lines but the first are indented by: commands, where no others follow.
+    description = re.sub(r"^(?=python -m )", "    ", description, flags=re.MULTILINE)
     lines = [f"usage: {program} [--flagfile=FILE] [--flag=value ...]{words}", "", description.strip(), ""]
     lines += ["Flags, each with its default:"]
     lines += _entry("--flagfile=FILE", "Reads flags from a file, one --flag=value a line; # begins a comment line. "

@@ -30,6 +30,13 @@ def data() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
+@pytest.fixture(scope="session")
+def gpu() -> None:
+    """Leaves a test out where there is no NVIDIA GPU."""
+    if not pathlib.Path("/dev/nvidia0").exists():
+        pytest.skip("there is no NVIDIA GPU")
+
+
 @pytest.fixture
 def matrix(record_property):
     """Called with a case, a condition and a deviation: they are printed when all tests are done."""

@@ -232,6 +232,7 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
     variants = {}
     for variant in bench.flags.variants:
         try:
+            bench.ours(row, 0.1, 0, variant)
             trial = bench.ours(row, shortest, 0, variant)
         except Problem as failed:  # a rate too high for its updates is a result too
             variants[variant] = {"failed": str(failed)}

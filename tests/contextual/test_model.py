@@ -59,6 +59,7 @@ def test_a_text_is_the_mean_of_its_tokens_states(model):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
 @pytest.mark.parametrize("family", ["bert", "mpnet", "gpt2"])
 def test_a_gpu_gives_what_the_processor_gives(family, dtype, tolerance, tmp_path):

@@ -44,6 +44,7 @@ def test_what_cudnn_is_asked_for_is_the_reference(k, v, seen, causal):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("causal", [False, True])
 def test_cudnn_is_the_reference(causal):
     """In bfloat16, forwards and backwards, with rows of several texts; the reference in float32."""

@@ -125,7 +125,10 @@ class Experiment:
             raise UsageProblem(f"--evaluate.text={self.evaluate.text}: " + (
                 "nothing is measured on it: add perplexity to --evaluate.tasks" if self.evaluate.text else
                 "perplexity of which text? Name a file"))
-        if self.evaluate.stride and (not isinstance(self.model, Gpt) or self.evaluate.stride > self.model.positions):
+        trained = not self.row.model  # else it is for that model to say
+        if trained and self.evaluate.stride and (
+            not isinstance(self.model, Gpt) or self.evaluate.stride > self.model.positions
+        ):
             raise UsageProblem(f"--evaluate.stride={self.evaluate.stride}: is for --architecture=gpt, and at most its "
                                "--gpt.positions: leave it out or lower it")
         if self.train.best and not (self.evaluate.tasks and self.evaluate.every):

@@ -10,9 +10,11 @@ import commands
 import jax
 import numpy as np
 import pytest
+import small
 
+import embeddings
 from embeddings import flags, reproduce
-from embeddings.evaluation import tasks
+from embeddings.evaluation import perplexity, tasks
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.reproduce import Flags
@@ -116,6 +118,22 @@ def test_the_reference_is_trained_with_each_seed_too(place, tmp_path, monkeypatc
     reproduce.main(Flags(), [str(row.file)])
     assert re.search(r" 12\.50 +15\.00 ± 7\.07 +15\.00 ± 7\.07 +\+2\.50 ", capsys.readouterr().out)
     assert records.read(row).reference == made
+
+
+def test_perplexity_is_shown_as_it_is(tmp_path, monkeypatch, capsys):
+    """Of a text that is named from the folder of data sets, by a model that was loaded."""
+    small.saved(tmp_path / "gpt2", "gpt2")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "some.txt").write_text("the bank of the river and the money of a bank\n" * 3)
+    (tmp_path / "row.flags").write_text(
+        "--row.name=x\n--row.model=gpt2\n--row.scores=perplexity/some.txt perplexity by words stride 4\n"
+        "--row.published=20\n--evaluate.tasks=perplexity\n--evaluate.text=texts/some.txt\n--evaluate.stride=4\n")
+    monkeypatch.setenv("EMBEDDINGS_DATA", str(tmp_path))
+    reproduce.main(Flags(models=str(tmp_path)), [str(tmp_path / "row.flags")])
+    text = perplexity.read(tmp_path / "texts" / "some.txt")
+    expected = perplexity.evaluate(embeddings.load(tmp_path / "gpt2"), text, 4).value("some.txt", "perplexity by words")
+    assert expected > 10
+    assert f" {expected:.2f} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 1}', '{"key": KEY, "ours": {}, "reference": null}'])

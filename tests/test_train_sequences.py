@@ -41,13 +41,13 @@ def test_perplexity_falls_and_is_that_of_the_run(folder, architecture, unit):
          f"--evaluate.text={held_out}", "--evaluate.every=10", *stride],
         env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    name = f"perplexity/held-out.txt perplexity, words {unit}"
+    name = f"perplexity/held-out.txt perplexity by words {unit}"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     values = [row[name] for row in rows if name in row]
     assert len(values) > 2 and values[-1] < values[0] and values[-1] < len(WORDS) / 2, "by chance it is their number"
     again = perplexity.evaluate(embeddings.load(run), perplexity.read(held_out), 4 if stride else None)
-    assert again.value("held-out.txt", "perplexity, words") == pytest.approx(values[-1], rel=1e-5)
-    assert "perplexity, words" in done.stdout
+    assert again.value("held-out.txt", "perplexity by words") == pytest.approx(values[-1], rel=1e-5)
+    assert "perplexity by words" in done.stdout
 
 
 @pytest.mark.parametrize(("more", "says"), [

@@ -80,8 +80,8 @@ def evaluate(model: Contextual, text: Text, stride: int | None = None) -> Result
     loss, number = losses(model, rows)
     units = {"words": len(text.text.split()), "bytes": len(text.text.encode("utf-8", "replace")), "tokens": number}
     return Result(kind, (
-        Score(text.name, "perplexity, words", _raised(loss / units["words"]), number, units["words"]),
-        Score(text.name, "perplexity, tokens", _raised(loss / number) if number else None, number, number),
+        Score(text.name, "perplexity by words", _raised(loss / units["words"]), number, units["words"]),
+        Score(text.name, "perplexity by tokens", _raised(loss / number) if number else None, number, number),
         Score(text.name, "bits a byte", loss / math.log(2) / units["bytes"], number, units["bytes"]),
     ))
 

@@ -95,7 +95,7 @@ class Options:
     published: str = ""
     """Model of sts.PUBLISHED whose scores stand beside; empty takes none."""
     text: Path | None = None
-    """File whose perplexity is measured."""
+    """File whose perplexity is measured, from here or from the folder of data sets."""
     stride: int | None = None
     """Tokens between the windows of a causal model; None takes half of its length."""
 
@@ -228,7 +228,10 @@ def _entities(name: str, data: Path, options: Options) -> Task:
 
 
 def _perplexity(name: str, data: Path | None, options: Options) -> Task:
-    text = perplexity.read(options.text)
+    path = options.text
+    if data and not path.is_absolute() and not path.exists() and (data / path).exists():
+        path = data / path  # as rows of tables name it, which do not know where data are
+    text = perplexity.read(path)
     return Task(name, "predictions", lambda model: (perplexity.evaluate(model, text, options.stride),),
                 perplexity.table)
 

@@ -106,7 +106,8 @@ class Evaluate:
                          "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
     """What the model is measured by."""
     text: str = ""
-    """File whose perplexity is measured (of a masked model the pseudo-perplexity)."""
+    """File whose perplexity is measured (of a masked model the pseudo-perplexity), from here or from
+    $EMBEDDINGS_DATA."""
     stride: Count = 0
     """Tokens between the windows of a causal model; 0 takes half of its length."""
     vocabulary: Count = 30000
@@ -150,9 +151,9 @@ class Row:
     table: str = ""
     """Paper and table."""
     scores: tuple[str, ...] = ()
-    """Scores, as metrics.jsonl names them; shown times 100."""
+    """Scores, as metrics.jsonl names them; shown times 100, but for perplexities and bits."""
     published: tuple[float, ...] = ()
-    """Their published values, times 100, in the same order; empty where none were."""
+    """Their published values as they are shown, in the same order; empty where none were."""
     source: str = ""
     """Where the published values were read."""
     sure: Literal["seen", "recalled"] = "seen"

@@ -21,11 +21,11 @@ COLUMNS = ("row", "score", "published", "reference", "ours", "difference", "seed
 HEAD = """# Results
 
 Written by `python -m embeddings.reproduce`, from the records beside the flag files; no number here was typed. Each row
-is a flag file; all values times 100. A question mark stands behind published values that were recalled and not read
-again. The reference is another implementation on the same data with the same settings; the difference is ours less the
-published value, or less the reference where none was published; of several seeds both columns have the mean and the
-standard deviation. What was measured beside (speed, memory, compilers) stands in MEASURED.md, what did not work in
-LOG.md.
+is a flag file; all values times 100, but for perplexities and bits a byte. A question mark stands behind published
+values that were recalled and not read again. The reference is another implementation on the same data with the same
+settings; the difference is ours less the published value, or less the reference where none was published; of several
+seeds both columns have the mean and the standard deviation. What was measured beside (speed, memory, compilers) stands
+in MEASURED.md, what did not work in LOG.md.
 """
 
 
@@ -87,8 +87,8 @@ def lines(row: Row, record: Record) -> list[tuple[str, ...]]:
         return [(row.name, scores, published + "?" * (given.sure == "recalled"), "-", "not run", *"-----")]
     found = []
     for name, published in zip(given.scores, given.published or [math.nan] * len(given.scores), strict=True):
-        ours = [100 * one.scores[name] for one in made]
-        theirs = [100 * one.scores[name] for one in record.reference.values()]
+        ours = [scale(name) * one.scores[name] for one in made]
+        theirs = [scale(name) * one.scores[name] for one in record.reference.values()]
         mean, reference = (statistics.mean(some) if some else math.nan for some in (ours, theirs))
         against = reference if math.isnan(published) else published
         found.append((
@@ -99,6 +99,11 @@ def lines(row: Row, record: Record) -> list[tuple[str, ...]]:
             ", ".join(dict.fromkeys((one.commit or "?")[:7] for one in made)) or "-",
         ))
     return found
+
+
+def scale(score: str) -> int:
+    """What a score is multiplied by where it is shown: 100, as papers do, if it is a share or a correlation."""
+    return 1 if "perplexity by" in score or "bits a byte" in score else 100
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:

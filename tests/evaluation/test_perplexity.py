@@ -58,8 +58,8 @@ def test_a_causal_model_predicts_each_token_once(models, stride):
         loss -= log_p(model, ids[first : first + L], t - 1 - first, ids[t])
     got = perplexity.evaluate(model, TEXT, stride)
     words = sum(len(line.split()) for line in LINES) * 3
-    assert got.value("text", "perplexity, words") == pytest.approx(np.exp(loss / words), rel=1e-4)
-    assert got.value("text", "perplexity, tokens") == pytest.approx(np.exp(loss / (len(ids) - 1)), rel=1e-4)
+    assert got.value("text", "perplexity by words") == pytest.approx(np.exp(loss / words), rel=1e-4)
+    assert got.value("text", "perplexity by tokens") == pytest.approx(np.exp(loss / (len(ids) - 1)), rel=1e-4)
     bits = loss / np.log(2) / len(TEXT.text.encode())
     assert got.value("text", "bits a byte") == pytest.approx(bits, rel=1e-4)
     assert got.measured[0].covered == len(ids) - 1 and got.method == f"stride {step}"
@@ -76,7 +76,7 @@ def test_a_masked_model_predicts_each_token_from_all_others(models):
             loss, number = loss - log_p(model, hidden, place, ids[place]), number + 1
     got = perplexity.evaluate(model, Text("text", "\n".join(LINES) + "\n\n"))
     words = sum(len(line.split()) for line in LINES)
-    assert got.value("text", "perplexity, words") == pytest.approx(np.exp(loss / words), rel=1e-4)
+    assert got.value("text", "perplexity by words") == pytest.approx(np.exp(loss / words), rel=1e-4)
     assert got.measured[1].total == number and got.method == "pseudo"
 
 
@@ -106,9 +106,9 @@ def test_the_command(tmp_path):
     command = [sys.executable, "-m", "embeddings.evaluate", f"--model={tmp_path / 'model'}", "--task=perplexity"]
     done = commands.run([*command, f"--text={tmp_path / 'text'}", "--stride=6"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if "perplexity, words" in line)
+    row = next(line for line in done.stdout.splitlines() if "perplexity by words" in line)
     expected = perplexity.evaluate(folders.read(tmp_path / "model"), Text("text", TEXT.text), 6)
-    assert "stride 6" in row and f"{expected.value('text', 'perplexity, words'):.1f}" in row
+    assert "stride 6" in row and f"{expected.value('text', 'perplexity by words'):.1f}" in row
     done = commands.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.endswith("no text is named: name a file with --text\n")
 
@@ -134,5 +134,5 @@ def test_equal_to_transformers(tmp_path):
         before = last
         if last == ids.shape[1]:
             break
-    got = perplexity.evaluate(ours, TEXT, stride).value("text", "perplexity, tokens")
+    got = perplexity.evaluate(ours, TEXT, stride).value("text", "perplexity by tokens")
     assert got == pytest.approx(np.exp(loss / (ids.shape[1] - 1)), rel=1e-5)

@@ -13,7 +13,6 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -198,19 +197,23 @@ class Field:
         return functools.reduce(getattr, self.name.split("."), instance)
 
 
-def leaves(cls: type, prefix: str = "") -> Iterator[Field]:
+@functools.cache
+def leaves(cls: type, prefix: str = "") -> tuple[Field, ...]:
     """All leaves of a tree, the root's first, then part by part, each in the order of its class."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    own = dataclasses.fields(cls)
+    own, found = dataclasses.fields(cls), []
     for field in own:
         if not dataclasses.is_dataclass(hints[field.name]):
             default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-            yield Field(prefix + field.name, kind(hints[field.name]), default, meanings(cls).get(field.name, ""))
+            found.append(Field(prefix + field.name, kind(hints[field.name]), default,
+                               meanings(cls).get(field.name, "")))
     for field in own:
         if dataclasses.is_dataclass(hints[field.name]):
-            yield from leaves(hints[field.name], f"{prefix}{field.name}.")
+            found += leaves(hints[field.name], f"{prefix}{field.name}.")
+    return tuple(found)
 
 
+@functools.cache
 def parts(cls: type) -> dict[str, type]:
     """The parts of a tree's root by name."""
     hints = typing.get_type_hints(cls)

@@ -72,7 +72,7 @@ def attention(
 
     rows, (B, T) = (q, k, v, segments, key_segments, keys), q.shape[:2]
     if implementation == "rows" and not weights:
-        most = 1 if dropout else max(1, min(B, AT_ONCE // T))
+        most = 1 if dropout or not q.size else max(1, min(B, AT_ONCE // T))  # a layer may have no head left
         together = next(n for n in range(most, 0, -1) if B % n == 0)
         return jax.lax.map(one, rows, batch_size=together if together > 1 else None)
     return jax.vmap(one)(rows)

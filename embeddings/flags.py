@@ -4,7 +4,7 @@ Flags are defined here and nowhere else. The command line's own flags win over a
 """
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,9 +44,14 @@ class _Serializer(absl_flags.ArgumentSerializer):
         return self.kind.write(value)
 
 
-def define(cls: type, flag_values: absl_flags.FlagValues) -> None:
-    """Defines an absl flag for every leaf of the tree. Raises absl's DuplicateFlagError where one is taken."""
+def define(cls: type, flag_values: absl_flags.FlagValues, names: Collection[str] | None = None) -> None:
+    """Defines an absl flag for every leaf of the tree, or for those of some names.
+
+    Raises absl's DuplicateFlagError where one is taken.
+    """
     for field in leaves(cls):
+        if names is not None and field.name not in names:
+            continue
         default = None if field.default is dataclasses.MISSING else field.default
         absl_flags.DEFINE_flag(
             absl_flags.Flag(_Parser(field.kind), _Serializer(field.kind), field.name, default, field.meaning,
@@ -147,25 +152,25 @@ def _refuse_words(words: Sequence[str], before: str, positional: str | None) -> 
 
 def _instance(cls: type[T], tree: Sequence[Field], settings: Sequence[Setting]) -> T:
     """Hands the settings to absl one by one, so that a message can say where a bad value stands."""
-    values = absl_flags.FlagValues()
-    define(cls, values)
+    values, names = absl_flags.FlagValues(), {given.name for given in settings}
+    define(cls, values, names)  # not all of them: that takes longer than all else here
     for given in settings:
         try:
             values([cls.__name__, f"--{given.name}={given.value}"])
         except (absl_flags.Error, ValueError) as error:
             message = given.where + str(error).removeprefix("flag ")
             raise UsageProblem("".join(c if c.isprintable() else repr(c)[1:-1] for c in message)) from None
-    names = {given.name for given in settings}
     for field in tree:
         if field.default is dataclasses.MISSING and field.name not in names:
             raise UsageProblem(f"--{field.name} is needed: {field.meaning}")
-    return _build(cls, values)
+    return _build(cls, {field.name: values[field.name].value if field.name in names else field.default
+                        for field in tree})
 
 
-def _build(cls: type[T], values: absl_flags.FlagValues, prefix: str = "") -> T:
+def _build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     inner = parts(cls)
     return cls(**{field.name: _build(inner[field.name], values, f"{prefix}{field.name}.") if field.name in inner
-                  else values[prefix + field.name].value for field in dataclasses.fields(cls)})
+                  else values[prefix + field.name] for field in dataclasses.fields(cls)})
 
 
 def _other_architectures(instance: Any) -> set[str]:

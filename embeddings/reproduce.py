@@ -45,7 +45,7 @@ class Flags:
     again: Amount = 0.0
     """Rows that take no more hours than this a seed are made once more (--check), in a folder that is then removed."""
     tolerance: Amount = 0.005
-    """How far a number made again may be off (--check), times 100; other processors take sums in another order."""
+    """How far a number made again may be off (--check), as it is shown; other processors take sums in another order."""
 
 
 def main(flags: Flags, words: list[str]) -> None:
@@ -172,9 +172,10 @@ def checked(flags: Flags, found: list[Any]) -> None:
             wrong.append(f"{row.record} was made with other flags")
         for seed, made in record.ours.items():
             where, again = made_again(flags, row, seed)
+            off = {name: value for name, value in made.scores.items() if where and (
+                name not in again or records.scale(name) * abs(again[name] - value) > flags.tolerance)}
             wrong += [f"{row.record}: {name} of seed {seed} is {value} there and {again.get(name)} in {where}"
-                      for name, value in made.scores.items()
-                      if where and (name not in again or 100 * abs(again[name] - value) > flags.tolerance)]
+                      for name, value in off.items()]
             remade += bool(where)
     for page, text in pages({row.file.parent for row in found}).items():
         if page.is_file() and page.read_text() != text:

@@ -18,7 +18,7 @@ from embeddings.evaluation import perplexity, tasks
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.reproduce import Flags
-from embeddings.reproduction import records, rows
+from embeddings.reproduction import records, references, rows
 from embeddings.reproduction.records import Made
 from embeddings.training import architectures, mesh
 
@@ -148,6 +148,19 @@ def test_a_damaged_record_is_one_line(place, tmp_path, content):
     else:
         with pytest.raises(Problem, match=r"row\.json: no record .*: delete it, it is made again"):
             records.read(row)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("architecture", ["word2vec", "fasttext"])
+@pytest.mark.parametrize("reference", ["gensim", "fasttext"])
+def test_a_reference_has_a_vector_for_each_of_our_words(tmp_path, reference, architecture):
+    (tmp_path / "text.txt").write_text("the bank of the river\nthe money of the bank\n" * 50)
+    settings, _, _ = flags.parse(
+        [f"--corpus={tmp_path / 'text.txt'}", f"--architecture={architecture}", f"--{architecture}.width=8",
+         f"--row.reference={reference}", "--train.epochs=1", "--vocabulary.min_count=1"], Experiment)
+    found = references.model(settings, "", None, tmp_path / "cache", 1)
+    assert set(found.words) == {"the", "bank", "of", "river", "money"}
+    assert found.vectors.shape == (5, 8)
 
 
 @pytest.mark.reference

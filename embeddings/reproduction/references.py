@@ -70,11 +70,13 @@ def _fasttext(settings: Experiment, lines: Path, cores: int) -> WordVectors:
     import fasttext
 
     part = settings.model
-    ngrams = {"minn": part.min_ngram, "maxn": part.max_ngram, "bucket": part.buckets}
+    ngrams = {"minn": 0, "maxn": 0}
+    if settings.architecture == "fasttext":
+        ngrams = {"minn": part.min_ngram, "maxn": part.max_ngram, "bucket": part.buckets}
     made = fasttext.train_unsupervised(
         str(lines), model=part.algorithm, dim=part.width, ws=part.window, neg=part.negatives, t=part.subsample,
         minCount=settings.vocabulary.min_count, lr=settings.optimizer.learning_rate, thread=cores, verbose=0,
-        epoch=int(settings.train.epochs), **(ngrams if settings.architecture == "fasttext" else {"minn": 0, "maxn": 0}),
+        epoch=int(settings.train.epochs), **ngrams,
     )
     words = [word for word in made.get_words() if word != "</s>"]
     return WordVectors(tuple(words), np.stack([made.get_word_vector(word) for word in words]))

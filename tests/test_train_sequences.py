@@ -29,7 +29,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("architecture", "unit"), [("gpt", "stride 4"), ("bert", "pseudo")])
+@pytest.mark.parametrize(("architecture", "unit"), [
+    ("gpt", "stride 4"), pytest.param("bert", "pseudo", marks=pytest.mark.slow),
+])
 def test_perplexity_falls_and_is_that_of_the_run(folder, architecture, unit):
     run, held_out = folder / architecture, folder / "held-out.txt"
     sizes = [f"--{architecture}.{name}={size}" for name, size in SIZES.items()]

@@ -23,24 +23,17 @@ SEGMENTS = jnp.array([[1] * 13 + [2] * 20 + [0] * 7, [1] * T])
 KEY_SEGMENTS = jnp.array([[1] * 90 + [2] * 50 + [0] * 10, [1] * S])
 
 
+@pytest.mark.parametrize("kernel", [
+    functools.partial(kernels.splash, interpret=True), functools.partial(kernels.cudnn, implementation="xla"),
+], ids=["splash", "cudnn"])
 @pytest.mark.parametrize(("k", "v", "seen", "causal"), [
     (KEYS, VALUES, KEY_SEGMENTS, False), (*OWN, SEGMENTS, False), (*OWN, SEGMENTS, True),
 ], ids=["cross", "packed", "causal"])
-def test_the_kernel_is_the_reference(k, v, seen, causal):
+def test_the_kernel_is_the_reference(kernel, k, v, seen, causal):
+    """As it is asked for: the TPU's interpreted, the GPU's by XLA."""
     q = Q / K**0.5
     expected, _ = attention(q, k, v, SEGMENTS, seen, causal=causal)
-    got = kernels.splash(q, k, v, SEGMENTS, seen, causal=causal, interpret=True)
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(("k", "v", "seen", "causal"), [
-    (KEYS, VALUES, KEY_SEGMENTS, False), (*OWN, SEGMENTS, False), (*OWN, SEGMENTS, True),
-], ids=["cross", "packed", "causal"])
-def test_what_cudnn_is_asked_for_is_the_reference(k, v, seen, causal):
-    q = Q / K**0.5
-    expected, _ = attention(q, k, v, SEGMENTS, seen, causal=causal)
-    got = kernels.cudnn(q, k, v, SEGMENTS, seen, causal=causal, implementation="xla")
-    np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_allclose(kernel(q, k, v, SEGMENTS, seen, causal=causal), expected, atol=1e-5)
 
 
 @pytest.mark.gpu

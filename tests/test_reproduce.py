@@ -112,11 +112,13 @@ def test_the_reference_is_trained_with_each_seed_too(place, tmp_path, monkeypatc
                                              "--row.reference=sentence_transformers\n")
     measured, row = rows.find([tmp_path])
     assert (measured.reference_seeds, row.reference_seeds) == ((3,), (0, 1))
-    made = {seed: Made({"python_docs/3CosAdd/total": (1 + seed) / 10}, 1.0, "c", "h", {}) for seed in (0, 1)}
+    made = {seed: Made({"python_docs/3CosAdd/total": (1 + seed) / 10}, 1.0, "c", f"machine {seed}", {})
+            for seed in (0, 1)}
     monkeypatch.setattr(reproduce, "ours", lambda flags, row, seed: made[seed])
     monkeypatch.setattr(reproduce, "reference", lambda flags, row, seed: made[seed])
     reproduce.main(Flags(), [str(row.file)])
-    assert re.search(r" 12\.50 +15\.00 ± 7\.07 +15\.00 ± 7\.07 +\+2\.50 ", capsys.readouterr().out)
+    assert re.search(r" 12\.50 +15\.00 ± 7\.07 +15\.00 ± 7\.07 +\+2\.50 +0, 1 +machine 0, machine 1 ",
+                     capsys.readouterr().out)
     assert records.read(row).reference == made
 
 

@@ -95,7 +95,7 @@ def lines(row: Row, record: Record) -> list[tuple[str, ...]]:
             row.name, name, _shown(published) + ("?" if given.sure == "recalled" else ""), _of_seeds(theirs),
             _of_seeds(ours) if ours else "not run", _shown(mean - against, "+"),
             ", ".join(map(str, (seed for seed in given.seeds if seed in record.ours))) or "-",
-            made[0].hardware if made else "-", _time([one.seconds for one in made]),
+            ", ".join(dict.fromkeys(one.hardware for one in made)) or "-", _time([one.seconds for one in made]),
             ", ".join(dict.fromkeys((one.commit or "?")[:7] for one in made)) or "-",
         ))
     return found

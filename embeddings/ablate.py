@@ -60,7 +60,7 @@ class Flags:
     points: Positive = 12
     """Points of a curve of pruning, beside the whole model."""
     greedy: Positive = 200
-    """Items of the task that the greedy curve is found on; it is scored on all."""
+    """Items that the greedy order is found on, of those that orders are found on (every second one)."""
     prune: Share = 0.5
     """Share of the heads that the pruned model is without."""
     penalty: AboveZero = 0.003

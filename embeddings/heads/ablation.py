@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -95,6 +96,27 @@ def run(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Ablation:
+    """Ablates heads and judges what comes out; raises as `swept`."""
+    return _judged(model, measure, swept(model, measure, places, folder, report), resamples, seed)
+
+
+class Swept(NamedTuple):
+    """What each item is without a head and with it alone, before any score is taken."""
+
+    base: Mapping[str, np.ndarray]
+    """`items` [m] with all heads, `importance` [L, H]."""
+    by_layer: Mapping[int, Sequence[int]]
+    """The heads of each layer that were asked for."""
+    found: Mapping[int, Mapping[str, np.ndarray]]
+    """Of each layer `without` and `alone`, [H, m]."""
+
+    def without(self) -> dict[Place, Float[np.ndarray, "m"]]:
+        """The items without each head."""
+        return {(layer, head): items for layer, heads in self.by_layer.items()
+                for head, items in zip(heads, self.found[layer]["without"], strict=True)}
+
+
+def swept(model: Contextual, measure: Measure, places: Sequence[Place], folder: Path, report: Report) -> Swept:
     """Ablates heads, keeping in `folder` what is known. Raises Problem where that holds another ablation's."""
     parts = _opened(folder / PARTS, model, measure, places)
     base = _kept(parts / "base.npz", lambda: _base(model, measure, report))
@@ -112,7 +134,7 @@ def run(
         found[layer] = _kept(parts / f"layer_{layer:02}.npz",
                              lambda layer=layer, heads=heads, tell=tell: _layer(model, measure, layer, heads, tell))
         done += share
-    return _judged(model, measure, base, by_layer, found, resamples, seed)
+    return Swept(base, by_layer, found)
 
 
 def _cost(model: Contextual, layer: int) -> int:
@@ -180,16 +202,9 @@ def _layer(
     return {"without": items[: len(heads)], "alone": items[len(heads) :]}
 
 
-def _judged(
-    model: Contextual,
-    measure: Measure,
-    base: Mapping[str, np.ndarray],
-    by_layer: Mapping[int, Sequence[int]],
-    found: Mapping[int, Mapping[str, np.ndarray]],
-    resamples: int,
-    seed: int,
-) -> Ablation:
+def _judged(model: Contextual, measure: Measure, done: Swept, resamples: int, seed: int) -> Ablation:
     """Scores, intervals and significance."""
+    base, by_layer, found = done
     m, kept = len(base["items"]), all_heads(model)
     weights = bootstrap.draws(m, resamples, seed)
     score, drawn = measure.score(base["items"]), measure.resampled(base["items"], weights)

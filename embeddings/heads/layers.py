@@ -20,7 +20,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from embeddings.contextual.model import Contextual
-from embeddings.heads.measures import Loss, Measure, encoded
+from embeddings.heads.measures import Loss, Measure, encoded, halves
 
 
 def dropped(model: Contextual, gone: Sequence[int]) -> Contextual:
@@ -99,9 +99,8 @@ def measured(model: Contextual, measure: Measure, report: Callable[[str, float],
     found = Layers(whole, tuple(map(measure.score, items)), tuple(without), (), ())
     if not measure.mixes:
         return found
-    m = len(items[0])
-    weights = mixed(vectors, measure.loss(vectors[-1]), np.arange(0, m, 2))
+    learned_on, others = halves(len(items[0]))
+    weights = mixed(vectors, measure.loss(vectors[-1]), learned_on)
     mix = measure.items(np.einsum("l,lnd->nd", weights, vectors))
-    odd = (np.arange(m) % 2)[None]
-    half = tuple(float(measure.resampled(some, odd)[0]) for some in (items[-1], mix))
+    half = tuple(measure.score(some, others) for some in (items[-1], mix))
     return dataclasses.replace(found, weights=tuple(map(float, weights)), half=half)

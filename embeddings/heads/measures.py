@@ -70,14 +70,16 @@ class Measure:
     """The score of items, each counted as often as a draw has it."""
     loss: Callable[[Vectors], Loss]
     """What the vectors of the unmasked model give a gradient by."""
-    part: Callable[[int], "Measure"]
-    """The task with so many of its items, evenly spaced; all where it has no more."""
+    part: Callable[[Int[np.ndarray, "some"]], "Measure"]
+    """The task with some of its items."""
     mixes: bool = True
     """Whether it is one of vectors, which layers can be mixed for."""
 
-    def score(self, items: Float[np.ndarray, "m"]) -> float:
-        """The score of all items."""
-        return float(self.resampled(items, np.ones((1, len(items)), np.int64))[0])
+    def score(self, items: Float[np.ndarray, "m"], some: Int[np.ndarray, "some"] | None = None) -> float:
+        """The score of all items, or of some."""
+        counts = np.zeros((1, len(items)), np.int64)
+        counts[0, slice(None) if some is None else some] = 1
+        return float(self.resampled(items, counts)[0])
 
 
 def find(name: str, data: Path | None) -> Measure:
@@ -126,13 +128,17 @@ def without_blank(vectors: Float[np.ndarray, "*M n D"], texts: Sequence[str]) ->
     return np.where(np.array([bool(text.strip()) for text in texts])[:, None], vectors, 0)
 
 
-def spaced(count: int, number: int) -> Int[np.ndarray, "some"]:
-    """So many of 0 .. count - 1 at most, evenly."""
-    return np.linspace(0, count - 1, min(number, count)).round().astype(int)
+def halves(count: int) -> tuple[Int[np.ndarray, "some"], Int[np.ndarray, "others"]]:
+    """Every second item, which something is learned on, and the others, which it is scored on."""
+    return np.arange(0, count, 2), np.arange(1, count, 2)
 
 
-def _some_pairs(pairs: Pairs, number: int) -> Pairs:
-    rows = spaced(len(pairs.first), number)
+def spaced(items: Int[np.ndarray, "some"], number: int) -> Int[np.ndarray, "fewer"]:
+    """So many of the items at most, evenly."""
+    return items[np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)]
+
+
+def _some_pairs(pairs: Pairs, rows: Int[np.ndarray, "some"]) -> Pairs:
     return Pairs(pairs.name, tuple(pairs.first[row] for row in rows), tuple(pairs.second[row] for row in rows),
                  pairs.judgements[rows])
 
@@ -171,7 +177,7 @@ def of_pairs(pairs: Pairs) -> Measure:
     return Measure(pairs.name, "Spearman's rho", texts, items,
                    lambda x, weights: bootstrap.correlations(x, judgements, weights),
                    lambda _: Loss(members, scaled, squared, np.arange(len(members))),
-                   lambda number: of_pairs(_some_pairs(pairs, number)))
+                   lambda rows: of_pairs(_some_pairs(pairs, rows)))
 
 
 def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
@@ -209,8 +215,7 @@ def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
 
         return Loss(tested[:, None], number, log_loss, np.arange(len(tested)))
 
-    def part(number: int) -> Measure:
-        rows = spaced(len(answers), number)
+    def part(rows: Int[np.ndarray, "some"]) -> Measure:
         test = Labelled(tuple(one.test.texts[row] for row in rows), tuple(one.test.labels[row] for row in rows))
         return of_labels(dataclasses.replace(one, test=test), samples, times)
 
@@ -249,8 +254,7 @@ def of_collection(one: Collection) -> Measure:
 
         return Loss(members, np.zeros(len(members), np.float32), softmax, asked)
 
-    def part(number: int) -> Measure:
-        rows = spaced(len(one.queries), number)
+    def part(rows: Int[np.ndarray, "some"]) -> Measure:
         place = np.full(len(one.queries), -1)
         place[rows] = np.arange(len(rows))
         judgements = one.judgements.copy()

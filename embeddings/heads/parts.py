@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from embeddings.contextual import folder, removal
 from embeddings.contextual.model import Contextual
@@ -20,8 +21,8 @@ from embeddings.heads import gates as l0
 from embeddings.heads import layers as stack
 from embeddings.heads import patterns as looks
 from embeddings.heads import pruning as curves
-from embeddings.heads.ablation import Ablation, Report
-from embeddings.heads.measures import Measure, encoded
+from embeddings.heads.ablation import Report
+from embeddings.heads.measures import Measure, encoded, halves, spaced
 from embeddings.problems import Problem
 
 SPEED, ROUNDS = 500, 3
@@ -53,15 +54,10 @@ def _write(output: Path, name: str, columns: Sequence[str], rows: Sequence[Seque
     write_whole(output / f"{name}.md", "\n".join(table.markdown() for table in tables))
 
 
-def _ablated(work: Work) -> Ablation:
-    flags = work.flags
-    return ablation.run(work.model, work.measure, work.places, work.output, work.report, flags.resamples, flags.seed)
-
-
 def heads(work: Work) -> Iterator[str]:
     """heads.csv, heads.md, heads.html, heads.png."""
     flags, output = work.flags, work.output
-    found = _ablated(work)
+    found = ablation.run(work.model, work.measure, work.places, output, work.report, flags.resamples, flags.seed)
     table = drawing.table(found)
     _write(output, "heads", drawing.COLUMNS, drawing.rows(found), table)
     write_whole(output / "heads.html", drawing.page(found, flags.model))
@@ -111,38 +107,39 @@ def pruning(work: Work) -> Iterator[str]:
     """pruning.csv, pruning.md, pruned/."""
     flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
     vectors = encoded(model, measure.texts)
-    loss = measure.loss(vectors)
+    loss, m = measure.loss(vectors), len(measure.items(vectors))
+    learned_on, others = halves(m)
     gradients = importance.gradients(model, measure.texts, vectors, loss,
                                      lambda done: report("gradients of heads", done / loss.members.size))
-    weight = importance.importance(gradients)
+    weight = importance.importance(gradients[loss.of(learned_on)])
     every = [(layer, head) for layer, some in enumerate(removal.heads(model)) for head in some]
     orders = {"gradient": sorted(every, key=lambda place: weight[place])}
     if (output / ablation.PARTS).is_dir() and len(work.places) == len(every):
-        known = _ablated(work)
-        orders["ablation"] = [(h.layer, h.head) for h in sorted(known.heads, key=lambda h: -h.change.value)]
-    found = {name: curves.by_order(model, measure, order, flags.points, lambda share, name=name: report(
-        f"pruning by {name}", share)) for name, order in orders.items()}
-    small = measure.part(flags.greedy)
+        without = ablation.swept(model, measure, work.places, output, report).without()
+        orders["ablation"] = sorted(every, key=lambda place: -measure.score(without[place], learned_on))
+    small = measure.part(spaced(learned_on, flags.greedy))
     steps = curves.greedy(model, small, flags.points, lambda share: report("pruning greedily", share))
-    order = list(itertools.chain(*(point.heads for point in steps)))
-    found["greedy"] = curves.by_order(model, measure, order, flags.points,
-                                      lambda share: report("scoring the greedy order", share))
+    orders["greedy"] = list(itertools.chain(*(point.heads for point in steps)))
+    found = {name: curves.by_order(model, measure, order, flags.points, lambda share, name=name: report(
+        f"pruning by {name}", share), others) for name, order in orders.items()}
     rows = [(name, point.pruned, point.pruned / len(every), point.score,
              " ".join(f"{layer}.{head}" for layer, head in point.heads)) for name, curve in found.items()
             for point in curve]
     by_count = zip(*found.values(), strict=True)
     table = Table(f"{measure.name}: {measure.metric} against heads pruned", ("pruned", "%", *found), tuple(
         (points[0].pruned, Percent(points[0].pruned / len(every)), *(f"{point.score:.4f}" for point in points))
-        for points in by_count), (f"The greedy order was found on {flags.greedy:,} items at most.",))
+        for points in by_count), (f"Orders are found on every second item, the greedy one on {flags.greedy:,} of them "
+                                  "at most; scores are of the others.",))
     _write(output, "pruning", ("order", "pruned", "share", "score", "heads"), rows, table)
     yield table.text()
     best = max(found, key=lambda name: sum(point.score for point in found[name]))
     gone = list(itertools.chain(*(point.heads for point in found[best])))[: round(flags.prune * len(every))]
-    yield _smaller(work, gone, "pruned", f"by {best}")
+    yield _smaller(work, gone, "pruned", f"by {best}", others)
 
 
-def _smaller(work: Work, gone: Sequence[Place], name: str, how: str) -> str:
-    """Writes the model without some heads; says what it is worth, and how fast it is beside the whole one."""
+def _smaller(work: Work, gone: Sequence[Place], name: str, how: str, others: Int[np.ndarray, "some"]) -> str:
+    """Writes the model without some heads; says what it is worth on the `others`, and how fast it is beside the whole
+    one."""
     model, measure, texts = work.model, work.measure, work.measure.texts[:SPEED]
     less = removal.removed(model, removal.kept(model, gone))
     if (work.output / name / folder.HEADS).is_file():  # of an earlier run
@@ -154,7 +151,7 @@ def _smaller(work: Work, gone: Sequence[Place], name: str, how: str) -> str:
         (model, less)[which].encode(texts)
         seconds[n, which] = work.clock() - began
     before, after = np.min(seconds[1:], axis=0)
-    score = measure.score(measure.items(encoded(less, measure.texts)))
+    score = measure.score(measure.items(encoded(less, measure.texts)), others)
     return (f"{work.output / name}: {how}, {len(gone)} heads removed; {measure.metric} {score:.4f}; "
             f"{removal.parameters(model):,} parameters, now {removal.parameters(less):,}; {len(texts):,} texts in "
             f"{before:.2f} s, now {after:.2f} s: {before / after:.2f}x\n")
@@ -164,16 +161,15 @@ def gates(work: Work) -> Iterator[str]:
     """gates.csv, gates.md, gated/."""
     flags, model, measure, report = work.flags, work.model, work.measure, work.report
     vectors = encoded(model, measure.texts)
-    items = measure.items(vectors)
+    learned_on, others = halves(len(measure.items(vectors)))
     how = l0.Training(flags.penalty, flags.steps, seed=flags.seed)
-    log_alpha = l0.learned(model, measure, vectors, np.arange(0, len(items), 2), how,
+    log_alpha = l0.learned(model, measure, vectors, learned_on, how,
                            lambda share: report("learning gates", share))
     settled = l0.settled(log_alpha)
     gone = [(int(layer), int(head)) for layer, head in zip(*np.nonzero(settled == 0), strict=True)]
-    odd = (np.arange(len(items)) % 2)[None]
 
     def score(**how: Any) -> float:
-        return float(measure.resampled(measure.items(encoded(model, measure.texts, **how)), odd)[0])
+        return measure.score(measure.items(encoded(model, measure.texts, **how)), others)
 
     rows = [(layer, head, float(log_alpha[layer, head]), float(settled[layer, head]))
             for layer, head in np.ndindex(*settled.shape)]
@@ -184,7 +180,7 @@ def gates(work: Work) -> Iterator[str]:
         ("Gates are learned on every second item, scores are of the others.",))
     _write(work.output, "gates", ("layer", "head", "log_alpha", "gate"), rows, table)
     yield table.text()
-    yield _smaller(work, gone, "gated", "by gates")
+    yield _smaller(work, gone, "gated", "by gates", others)
 
 
 def layers(work: Work) -> Iterator[str]:

@@ -24,7 +24,7 @@ from embeddings.contextual.model import Contextual
 from embeddings.contextual.program import Program
 from embeddings.evaluation import perplexity
 from embeddings.heads import bootstrap, measures
-from embeddings.heads.measures import Loss, Measure, Vectors, spaced
+from embeddings.heads.measures import Loss, Measure, Vectors
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
 from embeddings.problems import Problem, UsageProblem
@@ -144,4 +144,4 @@ def of_lines(name: str, texts: Sequence[str], task: str) -> Measure:
         return Loss(rows[:, None], np.zeros(len(rows), np.float32), lambda u, _: -u[0, 0] / u[0, 1], rows)
 
     return Measure(f"{task} of {name}", "log p a token", tuple(texts), items, bootstrap.means, loss,
-                   lambda number: of_lines(name, [texts[row] for row in spaced(len(texts), number)], task), False)
+                   lambda rows: of_lines(name, [texts[row] for row in rows], task), False)

@@ -2,7 +2,8 @@
 
 contextual/removal.py takes them out of the weights. Curves (Michel et al. 2019, section 4): heads are masked from the
 least to the most important, by the gradient or by what the score loses without them, and the score is taken again and
-again. The greedy curve looks again, after each step, at what the score loses without each head that is left.
+again. The greedy curve looks again, after each step, at what the score loses without each head that is left. An order
+is to be found on other items than it is scored on: heads that hurt some items by chance are plenty.
 
 Shapes: L layers, H heads, M masks, n texts, E width of a text's vector.
 """
@@ -11,7 +12,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.removal import Place
@@ -49,20 +50,23 @@ def steps(places: Sequence[Place], points: int) -> list[tuple[Place, ...]]:
 
 
 def by_order(
-    model: Contextual, measure: Measure, order: Sequence[Place], points: int, report: Callable[[float], None]
+    model: Contextual, measure: Measure, order: Sequence[Place], points: int, report: Callable[[float], None],
+    some: Int[np.ndarray, "some"] | None = None,
 ) -> list[Point]:
-    """The curve of heads masked in an order, least important first, from none to all."""
-    curve, gone = [Point(0, score(model, measure, ()), ())], []
-    for some in steps(order, points):
-        gone += some
-        curve.append(Point(len(gone), score(model, measure, gone), some))
+    """The curve of heads masked in an order, least important first, from none to all; of some items, or of all."""
+    curve, gone = [Point(0, score(model, measure, (), some), ())], []
+    for portion in steps(order, points):
+        gone += portion
+        curve.append(Point(len(gone), score(model, measure, gone, some), portion))
         report(len(gone) / len(order))
     return curve
 
 
-def score(model: Contextual, measure: Measure, pruned: Sequence[Place]) -> float:
-    """The score with some heads masked."""
-    return measure.score(measure.items(encoded(model, measure.texts, head_mask=mask(model, pruned))))
+def score(
+    model: Contextual, measure: Measure, pruned: Sequence[Place], some: Int[np.ndarray, "some"] | None = None
+) -> float:
+    """The score with some heads masked, of some items or of all."""
+    return measure.score(measure.items(encoded(model, measure.texts, head_mask=mask(model, pruned))), some)
 
 
 def greedy(

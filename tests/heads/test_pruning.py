@@ -1,5 +1,7 @@
 """Curves of pruning by masks, and the smaller models that give the same vectors."""
 import json
+import time
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from heads.conftest import UNEQUAL, texts, tiny
 import embeddings
 from embeddings.contextual import folder, removal
 from embeddings.evaluation.sts import Pairs
-from embeddings.heads import measures, pruning
+from embeddings.heads import ablation, measures, parts, pruning
+from embeddings.heads.measures import halves
 from embeddings.problems import Problem, UsageProblem
 
 GONE = ((0, 1), (0, 3), (1, 0), (2, 0), (2, 1), (2, 2))
@@ -90,6 +93,27 @@ def test_a_curve_masks_heads_in_their_order(model, measure):
     mask[:2] = 0
     assert curve[2].score == measure.score(measure.items(model.encode(measure.texts, head_mask=mask)))
     assert curve[1].heads == tuple(EVERY[:4])
+
+
+def test_orders_are_found_on_one_half_and_scored_on_the_other(model, measure, tmp_path, monkeypatch):
+    given = types.SimpleNamespace(points=3, greedy=4, prune=0.25, model="tiny", resamples=20, seed=0)
+    work = parts.Work(given, model, measure, EVERY, tmp_path, lambda *_: None, time.perf_counter)
+    list(parts.heads(work))
+    learned_on, others = halves(len(measure.items(model.encode(measure.texts))))
+    assert not set(learned_on) & set(others)
+    scored, score = [], pruning.score
+    monkeypatch.setattr(pruning, "score", lambda *args: scored.append(args) or score(*args))
+    shown = "".join(parts.pruning(work))
+    curves = [args for args in scored if args[1] is measure]
+    assert len(curves) == 3 * 4 and all(args[3] is not None and set(args[3]) == set(others) for args in curves)
+    greedy = [args for args in scored if args[1] is not measure]
+    assert greedy and all(set(args[1].texts) <= set(measure.part(learned_on).texts) for args in greedy)
+    lines = (tmp_path / "pruning.csv").read_text().splitlines()
+    order = [place for line in lines[5:9] for place in line.rpartition(",")[2].split()]
+    without = ablation.swept(model, measure, EVERY, tmp_path, lambda *_: None).without()
+    losses = [measure.score(without[tuple(map(int, place.split(".")))], learned_on) for place in order]
+    assert losses == sorted(losses, reverse=True) and len(order) == 12
+    assert "scores are of the others" in shown and "3 heads removed" in shown
 
 
 def test_greedy_takes_the_best_at_each_step(model, measure):

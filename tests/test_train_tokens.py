@@ -145,10 +145,10 @@ def prepared(folder, *more):
 
 
 @pytest.mark.parametrize(("architecture", "file", "more", "says"), [
-    ("tagger", "ba\tO\nce B-person\n", [], ".conll:2: expected a word, a tab and O, B-TYPE or I-TYPE"),
+    ("tagger", "ba\tO\nce\n", [], ".conll:2: expected a word, a tab and O, B-TYPE or I-TYPE"),
     ("tagger", "\n\n", [], "holds no sentences"),
     ("tagger", "ba\tO\n", [], "1 texts, fewer than --train.batch=20 holds: lower it"),
-    ("tagger", None, [], "no such file, and none of wnut17; a file has a word, a tab"),
+    ("tagger", None, [], "no such file, and none of wnut17, conll2003; did you mean conll2003?; a file has a word"),
     ("tagger", "ba\tO\n" * 9, ["--examples.columns=a,b"], "--examples.columns is for examples of whole texts"),
     ("tagger", "ba\tO\n" * 9, ["--export=there"], "--export=there is for models of whole texts"),
     ("reader", "{", [], ".json:1: not JSON"),
@@ -156,7 +156,7 @@ def prepared(folder, *more):
                '[{"answer_start": 1, "text": "ba"}]}]}]}]}', [], "question 7: 'ba' does not stand at 1"),
     ("reader", '{"data": [{"paragraphs": [{"context": "ba", "qas": [{"id": "7", "question": "?", "answers": []}]}]}]}',
      ["--reader.overlap=40"], "lower the overlap"),
-    ("reader", None, [], "none of subjqa, xquad"),
+    ("reader", None, [], "none of subjqa, xquad, squad, squad2"),
 ])
 def test_what_cannot_be_trained_on_is_refused(folder, tmp_path, architecture, file, more, says):
     path = tmp_path / ("some.conll" if architecture == "tagger" else "some.json")

@@ -7,7 +7,7 @@ blanks made one (the official script of SQuAD, Rajpurkar et al. 2016 and 2018):
     F1 = 2 |common words| / (|words| + |annotated words|), words as often as they stand
 
 each the largest over a question's annotated answers, the mean over questions. Where people found no answer, both are 1
-for an empty answer and 0 for any other. XQuAD's English part is read, and the electronics part of SubjQA.
+for an empty answer and 0 for any other. SQuAD 1.1 and 2.0 are read, XQuAD's English part, and SubjQA's electronics.
 """
 import collections
 import dataclasses
@@ -25,6 +25,8 @@ from embeddings.evaluation.table import Table
 from embeddings.problems import Problem
 
 XQUAD = Path("qa/xquad.en.json")
+SQUAD = {name: {part: Path(f"qa/squad/{part}-v{version}.json") for part in ("train", "dev")}
+         for name, version in (("SQuAD", "1.1"), ("SQuAD 2.0", "2.0"))}
 SUBJQA = {part: Path(f"qa/subjqa/electronics.{part}.csv.gz") for part in ("train", "dev", "test")}
 WHAT = "questions and answers"
 NOT_FOUND = "ANSWERNOTFOUND"
@@ -60,11 +62,12 @@ Answer = Callable[[Sequence[Question]], Sequence[str]]
 
 
 def find(data: Path) -> tuple[QuestionSet, ...]:
-    """What a folder of data sets has to measure by: SubjQA's development and test part, and XQuAD."""
+    """What a folder of data sets has to measure by: SubjQA's development and test part, XQuAD, SQuAD's development."""
     found = [subjqa(data / SUBJQA[part], name) for part, name in (("dev", "SubjQA dev"), ("test", "SubjQA"))
              if (data / SUBJQA[part]).is_file()]
     if (data / XQUAD).is_file():
         found.append(squad(data / XQUAD, "XQuAD"))
+    found += [squad(data / parts["dev"], name) for name, parts in SQUAD.items() if (data / parts["dev"]).is_file()]
     return tuple(found)
 
 

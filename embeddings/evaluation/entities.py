@@ -6,8 +6,8 @@ to be strict):
 
     precision = found / predicted     recall = found / annotated     F1 = 2 precision recall / (precision + recall)
 
-WNUT17 is read (Derczynski et al. 2017). Frozen vectors are measured by a probe: a logistic regression from the vector
-of each word to its tag.
+WNUT17 (Derczynski et al. 2017) and CoNLL-2003 (Tjong Kim Sang and De Meulder 2003) are read. Frozen vectors are
+measured by a probe: a logistic regression from the vector of each word to its tag.
 """
 import collections
 import dataclasses
@@ -26,9 +26,14 @@ from embeddings.evaluation.scores import Result, Score
 from embeddings.evaluation.table import Table
 from embeddings.problems import Problem
 
-WNUT17 = tuple(Path("ner/wnut17") / name
-               for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"))
+SETS = {
+    "WNUT17": tuple(Path("ner/wnut17") / name
+                    for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")),
+    "CoNLL-2003": tuple(Path("ner/conll2003") / name for name in ("train.txt", "valid.txt", "test.txt")),
+}
+"""Training, development and test part, in a folder of data sets."""
 WHAT = "tagged words"
+DOCUMENT = "-DOCSTART-"
 ITERATIONS = 1000
 """Of the probe's logistic regression at most: enough to converge."""
 
@@ -50,19 +55,23 @@ class Tagged:
     tags: tuple[tuple[str, ...], ...]
 
 
-def find(data: Path) -> bool:
-    """Whether WNUT17 is in a folder of data sets."""
-    return all((data / path).is_file() for path in WNUT17)
+def find(data: Path) -> tuple[str, ...]:
+    """The sets that are whole in a folder of data sets."""
+    return tuple(name for name, parts in SETS.items() if all((data / path).is_file() for path in parts))
 
 
-def read(data: Path) -> tuple[Tagged, Tagged, Tagged]:
-    """The training, development and test part of WNUT17. Raises Problem with file and line."""
-    train, valid, test = (conll(data / path, "WNUT17") for path in WNUT17)
+def read(data: Path, name: str = "WNUT17") -> tuple[Tagged, Tagged, Tagged]:
+    """The training, development and test part of a set. Raises Problem with file and line."""
+    train, valid, test = (conll(data / path, name) for path in SETS[name])
     return train, valid, test
 
 
 def conll(path: Path, name: str) -> Tagged:
-    """Lines of a word, a tab and a tag; blank lines part sentences. Raises Problem with file and line."""
+    """Lines of a word and its tag by a tab, or of columns by blanks, the first the word, the last its tag.
+
+    Blank lines part sentences; lines that begin a document (-DOCSTART-) are left out. Raises Problem with file and
+    line.
+    """
     sentences, tags, words = [], [], []
     for number, line in enumerate([*reading.lines(path, WHAT), ""], 1):
         if not line.strip():
@@ -72,13 +81,25 @@ def conll(path: Path, name: str) -> Tagged:
                 tags.append(marks)
             words = []
             continue
-        word, tab, tag = line.partition("\t")
-        if not tab or not word.strip() or not re.fullmatch(r"O|[BI]-\S+", tag):
+        word, parted, tag = line.partition("\t") if "\t" in line else _ends(line)
+        if not parted or not word.strip() or not re.fullmatch(r"O|[BI]-\S+", tag):
             raise Problem(f"{path}:{number}: expected a word, a tab and O, B-TYPE or I-TYPE: correct the line")
-        words.append((word, tag))
+        if word != DOCUMENT:
+            words.append((word, tag))
     if not sentences:
         raise Problem(f"{path}: holds no sentences: copy it again")
     return Tagged(name, tuple(sentences), tuple(tags))
+
+
+def _ends(line: str) -> tuple[str, bool, str]:
+    """The first and the last of columns, and whether there are two."""
+    columns = line.split()
+    return columns[0], len(columns) > 1, columns[-1]
+
+
+def types(one: Tagged) -> set[str]:
+    """The types of its entities."""
+    return {kind for tags in one.tags for kind, _, _ in entities(tags)}
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:

@@ -19,8 +19,8 @@
         classes         accuracy on the test parts of those of SST2, SST5, TREC, SUBJ (every tenth text) and
                         Banking77 that have the same ones
         regression      Spearman's rho of its numbers for the pairs of the STS benchmark
-        tags            named entities of WNUT17
-        answers         spans that answer the questions of SubjQA and XQuAD
+        tags            named entities of those of WNUT17 and CoNLL-2003 whose types are the model's
+        answers         spans that answer the questions of SubjQA, XQuAD and SQuAD
     a model of running text
         perplexity      how well it predicts a text
 """
@@ -272,10 +272,15 @@ def _regression(name: str, data: Path, options: Options) -> Task:
 
 
 def _tags(name: str, data: Path, options: Options) -> Task:
-    _, valid, test = entities.read(data)
-    sets = (dataclasses.replace(valid, name="WNUT17 dev"), test)
+    sets = [part for found in entities.find(data) for part in (
+        dataclasses.replace(entities.read(data, found)[1], name=f"{found} dev"), entities.read(data, found)[2])]
     note = "Whole entities of the right type, times 100."
-    return Task(name, "tags", lambda model: (entities.evaluate(model.tag, sets),),
+
+    def run(model: Any) -> tuple[Result, ...]:
+        own = [one for one in sets if entities.types(one) <= {tag.partition("-")[2] for tag in model.head.classes}]
+        return (entities.evaluate(model.tag, own),)
+
+    return Task(name, "tags", run,
                 lambda results: scores.table("Named entities", results, "words", (note,)))
 
 
@@ -293,6 +298,10 @@ def _answers(name: str, data: Path, options: Options) -> Task:
 
 def _unless(file: Path) -> str | None:
     return None if file.is_file() else f"{file} is missing"
+
+
+def _unless_all(data: Path, files: Sequence[Path]) -> str | None:
+    return next((said for file in files if (said := _unless(data / file))), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,13 +334,13 @@ KINDS = {
     "classification": Kind(lambda data: _none_of(data, classification), _labelled(classification)),
     "clustering": Kind(lambda data: _none_of(data, clustering), _labelled(clustering)),
     "entities": Kind(
-        lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _entities),
+        lambda data: _unless_all(data, entities.SETS["WNUT17"]), _entities),
     "retrieval": Kind(
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
     "classes": Kind(lambda data: None if labelled.find(data, OWN) else f"{data / labelled.FOLDER} holds none of "
                                                                        f"{', '.join(OWN)}", _classes),
     "regression": Kind(lambda data: _unless(data / sts.BENCHMARK["STSBenchmark"]), _regression),
-    "tags": Kind(lambda data: None if entities.find(data) else f"{data / entities.WNUT17[0]} is missing", _tags),
+    "tags": Kind(lambda data: None if entities.find(data) else _unless_all(data, entities.SETS["WNUT17"]), _tags),
     "answers": Kind(
         lambda data: None if answers.find(data) else f"{data / answers.XQUAD.parent} holds no questions", _answers),
     "documentation": Kind(lambda _: None, _documentation),

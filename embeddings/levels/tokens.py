@@ -3,7 +3,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,20 @@ from embeddings.training.architectures import encoders, tokens
 from embeddings.training.job import Job
 
 Set = Tagged | QuestionSet
-KNOWN = {"tagger": ("wnut17",), "reader": ("subjqa", "xquad")}
-"""Sets by name: the training parts of WNUT17 and of SubjQA's electronics, and XQuAD's English questions."""
+Read = Callable[[Path], Set]
+KNOWN: dict[str, dict[str, Read]] = {
+    "tagger": {
+        "wnut17": lambda data: entities.read(data, "WNUT17")[0],
+        "conll2003": lambda data: entities.read(data, "CoNLL-2003")[0],
+    },
+    "reader": {
+        "subjqa": lambda data: answers.subjqa(data / answers.SUBJQA["train"], "SubjQA"),
+        "xquad": lambda data: answers.squad(data / answers.XQUAD, "XQuAD"),
+        "squad": lambda data: answers.squad(data / answers.SQUAD["SQuAD"]["train"], "SQuAD"),
+        "squad2": lambda data: answers.squad(data / answers.SQUAD["SQuAD 2.0"]["train"], "SQuAD 2.0"),
+    },
+}
+"""Sets by name, each read from a folder of data sets: the training parts, of XQuAD all English questions."""
 FILES = {"tagger": "a word, a tab and O, B-TYPE or I-TYPE a line", "reader": ".json as SQuAD's, or .csv as SubjQA's"}
 
 
@@ -100,11 +112,7 @@ def _found(name: str, settings: Experiment, place: Place) -> Set:
     if name in known:
         if place.data is None:
             raise Problem(f"--examples.sets={name}: no folder of data sets is known: name it with EMBEDDINGS_DATA")
-        if name == "wnut17":
-            return entities.read(place.data)[0]
-        if name == "xquad":
-            return answers.squad(place.data / answers.XQUAD, "XQuAD")
-        return answers.subjqa(place.data / answers.SUBJQA["train"], "SubjQA")
+        return known[name](place.data)
     if not path.is_file():
         raise UsageProblem(f"--examples.sets={name}: no such file, and none of {', '.join(known)}"
                            f"{suggestion(name, known)}; a file has {FILES[settings.architecture]}")

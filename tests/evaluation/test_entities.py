@@ -1,10 +1,11 @@
 import re
+import types
 
 import numpy as np
 import pytest
 
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import entities
+from embeddings.evaluation import entities, tasks
 from embeddings.evaluation.entities import Tagged
 from embeddings.problems import Problem
 
@@ -104,6 +105,23 @@ def test_tagged_words_are_read(tmp_path):
     path.write_text("\na\tO\nb c\tB-x\n\t\n\nd\tI-creative-work\n")
     found = entities.conll(path, "mine")
     assert found.sentences == (("a", "b c"), ("d",)) and found.tags == (("O", "B-x"), ("I-creative-work",))
+
+
+def test_columns_of_conll_are_read(tmp_path):
+    (tmp_path / "ner/conll2003").mkdir(parents=True)
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"ner/conll2003/{part}.txt").write_text(
+            "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nBonn NNP I-NP I-LOC\n")
+    assert entities.find(tmp_path) == ("CoNLL-2003",)
+    train, _, _ = entities.read(tmp_path, "CoNLL-2003")
+    assert train.sentences == (("EU", "rejects"), ("Bonn",)) and train.tags == (("B-ORG", "O"), ("I-LOC",))
+    assert entities.types(train) == {"ORG", "LOC"}
+    (task,) = tasks.tasks(["tags"], tmp_path)
+    knows, knows_less = ((lambda sentences: [["O"] * len(words) for words in sentences], tags)
+                         for tags in (("O", "B-LOC", "B-ORG"), ("O", "B-LOC")))
+    found = [task.scores(types.SimpleNamespace(tag=tag, head=types.SimpleNamespace(classes=tags)))
+             for tag, tags in (knows, knows_less)]
+    assert found[0]["CoNLL-2003 F1 tagger"] == 0 and found[1] == {}
 
 
 @pytest.mark.parametrize(("content", "complaint"), [

@@ -213,7 +213,7 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
         huggingface.write(part, whole.family, whole.config, whole.params, special, tasks.kept(whole.head))
         if model.config.stack.kept:
             write_whole(part / HEADS, json.dumps({"kept": model.config.stack.kept}) + "\n")
-        pieces.save(part)
+        pieces.save(part, model.longest)
         pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
         sentence_transformers.write(part, pipeline, model.config.stack.width)
         if card:

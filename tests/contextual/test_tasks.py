@@ -104,7 +104,8 @@ def test_answers_are_those_of_transformers_logits(family, tmp_path):
     import torch
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-    folders.write(tmp_path, with_head(small.with_its_tokenizer(family), Reader, overlap=2, longest_answer=4, may_be_empty=False))
+    model = small.with_its_tokenizer(family)
+    folders.write(tmp_path, with_head(model, Reader, overlap=2, longest_answer=4, may_be_empty=False))
     always = embeddings.load(tmp_path)
     maybe = dataclasses.replace(always, head=dataclasses.replace(always.head, may_be_empty=True))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)

@@ -42,7 +42,8 @@ class Experiment:
     run: str = ""
     """Folder that this run is written to; a run that was cut off is resumed from it."""
     export: str = ""
-    """Folder that a trained Transformer is also written to, as sentence-transformers opens it, with a model card."""
+    """Folder that a trained Transformer is also written to, as sentence-transformers opens it, with a model card;
+    a tagger or reader as transformers opens it with its head."""
     start_from: str = ""
     """What training starts from, a path or a name: words in common with a file of vectors or a run's folder start from
     theirs; a contextual model goes on from its folder. Empty starts at random."""
@@ -187,9 +188,6 @@ class Experiment:
             if getattr(given, name) != getattr(default, name):
                 raise UsageProblem(f"--examples.{name} is for examples of whole texts, which --architecture="
                                    f"{self.architecture} does not read: leave it out")
-        if self.export:
-            raise UsageProblem(f"--export={self.export} is for models of whole texts: leave it out; the run's folder "
-                               f"is what there is of --architecture={self.architecture}")
 
     def _validate_examples(self) -> None:
         if not self.examples.sets:

@@ -10,7 +10,7 @@ n-grams where the model has them.
     python -m embeddings.export --model=runs/sentences --output=my-model
 
 sentence_transformers is a folder that sentence-transformers and transformers open, with a model card: what it was made
-from, with which flags, and its scores.
+from, with which flags, and its scores. A tagger is a *ForTokenClassification there, a reader a *ForQuestionAnswering.
 """
 import dataclasses
 from pathlib import Path

@@ -31,6 +31,10 @@ CONFIGS = {
     "gpt2": gpt.Config(len(TOKENS), LONGEST, CAUSAL),
 }
 
+PIECES = {"bert": ("wordpiece", None), "distilbert": ("wordpiece", None), "mpnet": ("wordpiece", "mpnet"),
+          "roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "gpt2": ("bpe", None)}
+"""The tokenizer that a family comes with."""
+
 
 @functools.cache
 def params(family):
@@ -55,6 +59,14 @@ def tokenizer(folder):
 def contextual(folder, family="bert", devices=1):
     """The model in use, on some of the devices; `folder` is where its tokenizer is put."""
     return folders.in_use(family, CONFIGS[family], params(family), tokenizer(folder), tuple(jax.devices()[:devices]))
+
+
+def with_its_tokenizer(family):
+    """The model in use, with a tokenizer of its family's kind that was trained on TEXTS."""
+    kind, template = PIECES[family]
+    pieces = Pieces.train(kind, TEXTS * 20, 300, lower=kind == "wordpiece", template=template)
+    config = dataclasses.replace(CONFIGS[family], vocabulary=pieces.size)
+    return folders.in_use(family, config, drawn(family, config), pieces, tuple(jax.devices()[:1]))
 
 
 def saved(folder, family="bert", **pipeline):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import embeddings
-from embeddings import flags, levels, session
+from embeddings import export, flags, levels, session
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem
 from embeddings.screen import Screen
@@ -71,10 +71,16 @@ def trained(folder, run, *more):
 
 def test_a_tagger_is_trained_and_tags(folder):
     model, rows = trained(folder, folder / "tagger", *sized("tagger"), f"--examples.sets={folder / 'some.conll'}",
-                          "--train.steps=120")
+                          "--train.steps=120", f"--export={folder / 'exported-tagger'}")
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"] and rows[-1]["accuracy"] > 0.95
-    assert model.tag([["ba", "Bu", "Gado", "di", "Jaba"], [], ["ce", "fo"]]) == [
-        ("O", "B-person", "I-person", "O", "B-place"), (), ("O", "O")]
+    asked = [["ba", "Bu", "Gado", "di", "Jaba"], [], ["ce", "fo"]]
+    assert model.tag(asked) == [("O", "B-person", "I-person", "O", "B-place"), (), ("O", "O")]
+    again = embeddings.load(folder / "exported-tagger")
+    assert again.tag(asked) == model.tag(asked) and again.longest == model.longest
+    np.testing.assert_array_equal(again.encode(["ba Bu"]), model.encode(["ba Bu"]))
+    card = (folder / "exported-tagger" / "README.md").read_text()
+    assert "pipeline_tag: token-classification" in card and "B-person, B-place, I-person, I-place, O." in card
+    assert "some.conll (160)" in card and "--train.steps=120" in card and "| accuracy |" in card
     assert model.encode(["ba ce"]).shape == (1, 16) and not hasattr(model, "answer") and not hasattr(model, "classify")
 
 
@@ -86,6 +92,13 @@ def test_a_reader_is_trained_and_answers(folder):
     assert [answer.text for answer in found] == ["Kofi", "Jaba", ""]
     assert (found[0].start, found[0].end) == (3, 7) and found[0].score > 0 > found[2].score
     assert not hasattr(model, "tag")
+    out = folder / "exported-reader"
+    export.main(export.Flags(str(folder / "reader"), str(out)), [])
+    again, asked = embeddings.load(out), [("fo ?", "ba Kofi ce Jaba"), ("gu ?", "ba ce di fo gu " * 9 + "Jaba")]
+    assert again.answer(asked) == model.answer(asked)
+    assert (again.head.overlap, again.head.longest_answer, again.head.may_be_empty) == (4, 30, True)
+    card = (out / "README.md").read_text()
+    assert "pipeline_tag: question-answering" in card and "It may answer nothing" in card and "some.json" in card
 
 
 def test_numbers_are_trained_and_told(folder):
@@ -150,7 +163,6 @@ def prepared(folder, *more):
     ("tagger", "ba\tO\n", [], "1 texts, fewer than --train.batch=20 holds: lower it"),
     ("tagger", None, [], "no such file, and none of wnut17, conll2003; did you mean conll2003?; a file has a word"),
     ("tagger", "ba\tO\n" * 9, ["--examples.columns=a,b"], "--examples.columns is for examples of whole texts"),
-    ("tagger", "ba\tO\n" * 9, ["--export=there"], "--export=there is for models of whole texts"),
     ("reader", "{", [], ".json:1: not JSON"),
     ("reader", '{"data": [{"paragraphs": [{"context": "ba", "qas": [{"id": "7", "question": "?", "answers": '
                '[{"answer_start": 1, "text": "ba"}]}]}]}]}', [], "question 7: 'ba' does not stand at 1"),

@@ -4,41 +4,77 @@ It begins with the facts that the Hugging Face hub reads of a card.
 """
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from embeddings.contextual.model import Contextual
+from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.training import metrics, run_folder
 
-HEAD = """---
-library_name: sentence-transformers
+
+class Kind(NamedTuple):
+    """What a card says of all models of a kind."""
+
+    title: str
+    facts: str
+    """What the hub reads."""
+    use: str
+    """Lines of Python."""
+    loss: str = ""
+    """What training takes, where no flag says it."""
+
+
+SENTENCES = Kind("A model of sentences", """library_name: sentence-transformers
 pipeline_tag: sentence-similarity
 tags: [sentence-transformers, feature-extraction, sentence-similarity]
----
-"""
+""", """from sentence_transformers import SentenceTransformer  # or: import embeddings
+
+model = SentenceTransformer("this/folder")  # or: embeddings.load("this/folder")
+vectors = model.encode(["a text", "another one"])
+""")
+TAGGER = Kind("A tagger of words", """library_name: transformers
+pipeline_tag: token-classification
+""", """import embeddings
+from transformers import pipeline
+
+tags = embeddings.load("this/folder").tag([["Ada", "lived", "in", "London"]])  # one for each word
+groups = pipeline("token-classification", "this/folder", aggregation_strategy="first")("Ada lived in London")
+""", "cross-entropy of the tag of each word, by its first token")
+READER = Kind("A reader that answers questions", """library_name: transformers
+pipeline_tag: question-answering
+""", """import embeddings
+from transformers import AutoModelForQuestionAnswering
+
+answers = embeddings.load("this/folder").answer([("Who built it?", "The tower was built by Eiffel.")])
+model = AutoModelForQuestionAnswering.from_pretrained("this/folder")  # gives start_logits and end_logits
+""", "cross-entropy of an answer's first and last token, among all of a row")
+KINDS = {Tagger: TAGGER, Reader: READER}
 
 
 def card(model: Contextual, source: Path) -> str:
     """The text for a model that came from a run's folder or any other."""
-    parts = [HEAD, _model(model), _use()]
+    kind = KINDS.get(type(model.head), SENTENCES)
+    parts = [f"---\n{kind.facts}---\n", f"# {kind.title}\n", _model(model), f"```python\n{kind.use}```\n"]
     if (source / run_folder.FLAGS).is_file():
-        parts += [_data(source), _scores(source), _flags(source)]
+        parts += [_data(source, kind), _scores(source), _flags(source)]
     return "\n".join(filter(None, parts))
 
 
 def _model(model: Contextual) -> str:
-    stack = model.config.stack
+    stack, head = model.config.stack, model.head
     steps = ", ".join((*model.pipeline.pooling, *(type(step).__name__ for step in model.pipeline.steps)))
-    return (f"# A model of sentences\n\n{model.family}, {stack.layers} layers of width {stack.width} with "
-            f"{stack.heads} heads, {model.tokenizer.size:,} tokens; at most {model.longest} tokens a text. A text's "
-            f"vector: {steps}; {model.width} numbers.\n")
+    about = (f"{model.family}, {stack.layers} layers of width {stack.width} with {stack.heads} heads, "
+             f"{model.tokenizer.size:,} tokens; at most {model.longest} tokens a text. A text's vector: {steps}; "
+             f"{model.width} numbers.\n")
+    if isinstance(head, Tagger):
+        about += f"\nThe tag of a word is that of its first token: {', '.join(head.classes)}.\n"
+    if isinstance(head, Reader):
+        empty = "may answer nothing, which is the first token's score" if head.may_be_empty else "always answers"
+        about += (f"\nIt {empty}. Windows of a long text have {head.overlap} tokens in common; an answer has at most "
+                  f"{head.longest_answer}.\n")
+    return about
 
 
-def _use() -> str:
-    return ("```python\nfrom sentence_transformers import SentenceTransformer  # or: import embeddings\n\n"
-            'model = SentenceTransformer("this/folder")  # or: embeddings.load("this/folder")\n'
-            'vectors = model.encode(["a text", "another one"])\n```\n')
-
-
-def _data(run: Path) -> str:
+def _data(run: Path, kind: Kind) -> str:
     settings = run_folder.read_experiment(run)
     try:
         said = json.loads((run / run_folder.PROVENANCE).read_bytes())
@@ -46,10 +82,11 @@ def _data(run: Path) -> str:
         said = {}
     corpus = said.get("corpus", {})
     about = [f"Architecture: {settings.architecture}" + (f", from {settings.start_from}" * bool(settings.start_from))]
-    if settings.level == "sentences":
-        sets = zip(corpus.get("sets", settings.examples.sets), corpus.get("examples", ()), strict=False)
+    if settings.level in ("sentences", "tokens"):
+        sizes = corpus.get("examples", corpus.get("texts", ()))
+        sets = zip(corpus.get("sets", settings.examples.sets), sizes, strict=False)
         about.append("Examples: " + (", ".join(f"{Path(name).name} ({size:,})" for name, size in sets) or "unknown"))
-        about.append(f"Loss: {settings.model.loss}")
+        about.append(f"Loss: {kind.loss or settings.model.loss}")
     else:
         about.append(f"Text: {Path(settings.corpus).name}")
     versions = said.get("versions", {})

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embeddings.contextual import removal
+from embeddings.contextual import removal, tasks
 from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.tokens import Reader, Tagger
@@ -34,7 +34,10 @@ HEADS = "heads.json"
 def read(
     folder: Path, dtype: Literal["float32", "bfloat16"] = "float32", devices: tuple[Any, ...] = ()
 ) -> Contextual:
-    """The model of a folder. Raises Problem, one line, for what is missing, damaged, contradicting or not known."""
+    """The model of a folder, with its head where that tags words or answers questions.
+
+    Raises Problem, one line, for what is missing, damaged, contradicting or not known.
+    """
     pipeline = sentence_transformers.read(folder)
     place = sentence_transformers.model_folder(folder)
     loaded = huggingface.read(place)
@@ -47,6 +50,9 @@ def read(
     config = _in(loaded.config, dtype)
     params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
     model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
+    if loaded.head:
+        head = tasks.used(loaded.head, model.longest, place / huggingface.CONFIG)
+        model = dataclasses.replace(model, head=head)
     return _without_removed(model, place / HEADS) if (place / HEADS).is_file() else model
 
 
@@ -188,6 +194,7 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
 def write(folder: Path, model: Contextual, card: str = "") -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
 
+    A tagger is a *ForTokenClassification there, a reader a *ForQuestionAnswering, whose bias is zeros if it has none.
     Heads that were removed are zeros there; a file beside the weights has them removed when this package reads it.
     `card` is what its README.md says. Raises Problem where the folder is there, and for a model that is no Transformer.
     """
@@ -203,10 +210,10 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
         pieces = model.tokenizer
         special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
         whole = removal.filled(model)
-        huggingface.write(part, whole.family, whole.config, whole.params, special)
+        huggingface.write(part, whole.family, whole.config, whole.params, special, tasks.kept(whole.head))
         if model.config.stack.kept:
             write_whole(part / HEADS, json.dumps({"kept": model.config.stack.kept}) + "\n")
-        pieces.save(part)
+        pieces.save(part, model.longest)
         pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
         sentence_transformers.write(part, pipeline, model.config.stack.width)
         if card:

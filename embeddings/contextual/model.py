@@ -218,16 +218,24 @@ class Contextual:
 
     @property
     def tag(self) -> Callable[[Sequence[Sequence[str]]], list[tuple[str, ...]]]:
-        """A function of sentences, each its words, to a tag for each word; of models of --architecture=tagger only."""
+        """A function of sentences, each its words, to a tag for each word: that of its first token.
+
+        It is an attribute of models of --architecture=tagger, and of transformers' *ForTokenClassification, only.
+        """
         if not isinstance(self.head, Tagger):
-            raise AttributeError("this model tags no words: train one with --architecture=tagger")
+            raise AttributeError("this model tags no words: train one with --architecture=tagger, or load the folder "
+                                 "of a *ForTokenClassification")
         return functools.partial(self.head.tag, self.tokenizer, self.longest, self._states)
 
     @property
     def answer(self) -> Callable[[Sequence[tuple[str, str]]], list[Answer]]:
-        """A function of pairs (question, text) to what of the text answers; of --architecture=reader only."""
+        """A function of pairs (question, text) to what of the text answers; `head.may_be_empty` says if nothing may.
+
+        It is an attribute of models of --architecture=reader, and of transformers' *ForQuestionAnswering, only.
+        """
         if not isinstance(self.head, Reader):
-            raise AttributeError("this model gives no answers: train one with --architecture=reader")
+            raise AttributeError("this model gives no answers: train one with --architecture=reader, or load the "
+                                 "folder of a *ForQuestionAnswering")
         return functools.partial(self.head.answer, self.tokenizer, self.longest, self._states)
 
     def _states(self, read: reading.Reading) -> list[Float[np.ndarray, "N D"]]:

@@ -66,7 +66,7 @@ def tagged(words: Sequence[Words], tags: Sequence[Words], classes: Sequence[str]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tagger:
-    """Tags of words by the states of their first tokens."""
+    """Tags of words by the states of their first tokens, whoever trained it (Devlin et al. 2019, section 5.3)."""
 
     classes: tuple[str, ...]
     """Tags, in order."""
@@ -134,13 +134,14 @@ class Reader:
     """Answers by the states of tokens."""
 
     params: Any
-    """Of objectives.tokens.Spans."""
+    """Of objectives.tokens.Spans; those of others have a bias, which no answer depends on."""
     overlap: int
     """Tokens that windows of a long text have in common."""
     longest_answer: int
     """Tokens of an answer at most."""
     may_be_empty: bool
-    """Whether the model has learnt from questions that their texts do not answer; else an answer is always given."""
+    """Whether nothing is answered where the first token, [CLS], scores higher than any span: what a model has learnt
+    from questions that their texts do not answer. Else an answer is always given."""
 
     def answer(
         self, tokenizer: Pieces, longest: int, states: States, asked: Sequence[tuple[str, str]]
@@ -168,7 +169,7 @@ class Reader:
         """Of each window: its text, the likeliest span's characters and logits, and the logits of no answer."""
         for first, after, owner, of_window in zip(read.starts[:-1], read.starts[1:], read.owner, states, strict=True):
             text, begin = _text(read.offsets[first:after])
-            s = of_window @ self.params["kernel"]
+            s = of_window @ self.params["kernel"] + self.params.get("bias", 0)
             empty = float(s[0].sum())
             if not len(text):
                 yield int(owner), 0, 0, -np.inf, empty

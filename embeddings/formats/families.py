@@ -97,11 +97,16 @@ class Family:
 
     def leaves(self, layers: int) -> Iterator[Leaf]:
         """All leaves that a model of the family can have."""
-        for theirs, ours, layout, part in self.table:
-            ours = f"transformer/{ours}" if ours.startswith("layers/") else ours
-            for their, our in _members(layout):
-                for layer in range(layers) if "{l}" in theirs else (None,):
-                    yield Leaf((theirs + their).replace("{l}", str(layer)), ours + our, layout, part, layer)
+        return leaves(self.table, layers)
+
+
+def leaves(table: tuple[Entry, ...], layers: int) -> Iterator[Leaf]:
+    """All leaves of a table."""
+    for theirs, ours, layout, part in table:
+        ours = f"transformer/{ours}" if ours.startswith("layers/") else ours
+        for their, our in _members(layout):
+            for layer in range(layers) if "{l}" in theirs else (None,):
+                yield Leaf((theirs + their).replace("{l}", str(layer)), ours + our, layout, part, layer)
 
 
 def _members(layout: str) -> tuple[tuple[str, str], ...]:

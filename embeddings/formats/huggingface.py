@@ -1,8 +1,11 @@
-"""Folders of Hugging Face's transformers, in and out: config.json and weights; families.py says which are known."""
+"""Folders of Hugging Face's transformers, in and out: config.json and weights.
+
+families.py says which models are known, tasks.py which heads beside them.
+"""
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,9 @@ import jax
 import numpy as np
 
 from embeddings.files import write_whole
-from embeddings.formats import tensors
+from embeddings.formats import tasks, tensors
 from embeddings.formats.families import FAMILIES, Config, Family, Leaf
+from embeddings.formats.tasks import TaskHead
 from embeddings.problems import Problem
 
 CONFIG = "config.json"
@@ -32,6 +36,8 @@ class Loaded:
     """As the model's init makes them, in numpy."""
     unused: tuple[str, ...] = ()
     """Tensors that were not read: heads of other tasks."""
+    head: TaskHead | None = None
+    """Of a task that is known."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -53,7 +59,8 @@ def read(folder: Path) -> Loaded:
     """A model: configuration and weights.
 
     Raises Problem for what config.json has that is not known here, and, naming all at once, for tensors that are
-    missing, have another shape than config.json says, or hold numbers that are not finite.
+    missing, have another shape than config.json says, or hold numbers that are not finite. A head is read where
+    config.json names the class of one that is known.
     """
     theirs = read_config(folder)
     family = FAMILIES[theirs["model_type"]]
@@ -62,13 +69,13 @@ def read(folder: Path) -> Loaded:
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise Problem(f"{folder / CONFIG}: {what}: this is no model that is known here") from None
+    head = tasks.named(theirs, family, folder / CONFIG)
     found = tensors.Tensors(folder)
     names = {_canonical(name, family): name for name in found}
     there = {leaf.ours.partition("/")[0] for leaf in family.leaves(0) if leaf.theirs in names}
-    optional = {part: part in there for part in ("pooler", "predictions") if hasattr(config, part)}
-    config = dataclasses.replace(config, **optional)
-    shapes = leaf_shapes(family, config)
-    leaves = [leaf for leaf in family.leaves(config.stack.layers) if leaf.ours in shapes]
+    config = _with(config, there)
+    shapes = leaf_shapes(family, config) | (head.shapes(config.stack.width) if head else {})
+    leaves = [leaf for leaf in _leaves(family, config, head) if leaf.ours in shapes]
     _check(folder, found, names, leaves, shapes, family)
     arrays: dict[str, list[np.ndarray]] = {}
     for leaf in leaves:
@@ -80,7 +87,20 @@ def read(folder: Path) -> Loaded:
     whole = {path: np.stack(some) if path.startswith(LAYERS) else some[0] for path, some in arrays.items()}
     known = {leaf.theirs for leaf in leaves} | {family.tied}
     unused = tuple(sorted(name for canonical, name in names.items() if canonical not in known))
-    return Loaded(theirs["model_type"], config, nested(whole), unused)
+    params = nested(whole)
+    head = head and dataclasses.replace(head, params=params.pop("task"))
+    return Loaded(theirs["model_type"], config, params, unused, head)
+
+
+def _with(config: Config, there: Collection[str]) -> Config:
+    """The configuration with those optional parts that are there, and no others."""
+    optional = {part: part in there for part in ("pooler", "predictions") if hasattr(config, part)}
+    return dataclasses.replace(config, **optional)
+
+
+def _leaves(family: Family, config: Config, head: TaskHead | None) -> tuple[Leaf, ...]:
+    """All that a model can have, and its head."""
+    return (*family.leaves(config.stack.layers), *(head.leaves() if head else ()))
 
 
 def _canonical(name: str, family: Family) -> str:
@@ -136,28 +156,34 @@ def _check(
     if wrong:
         wrong = list(dict.fromkeys(wrong))
         rest = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise Problem(f"{folder}: the weights are not as {CONFIG} says: {'; '.join(wrong[:_SHOWN])}{rest}")
+        raise Problem(f"{folder}: the weights are not as {CONFIG} says, copy both again: {'; '.join(wrong[:_SHOWN])}"
+                      f"{rest}")
 
 
 def write(
-    folder: Path, family: str, config: Config, params: Params, special: Mapping[str, int | None] | None = None
+    folder: Path, family: str, config: Config, params: Params, special: Mapping[str, int | None] | None = None,
+    head: TaskHead | None = None,
 ) -> None:
     """Writes config.json and model.safetensors, which transformers opens. All layers must have all their heads.
 
-    `special` are ids of special tokens by their names in config.json, where these are the tokenizer's to say.
+    `special` are ids of special tokens by their names in config.json, where these are the tokenizer's to say. With a
+    `head` the class is that of its task, which has neither a pooler nor predictions of words: these are left out.
     """
     kind = FAMILIES[family]
-    shapes = leaf_shapes(kind, config)
-    flat = jax.tree_util.tree_leaves_with_path(params)
+    if head:
+        config = _with(config, ())
+    shapes = leaf_shapes(kind, config) | (head.shapes(config.stack.width) if head else {})
+    flat = jax.tree_util.tree_leaves_with_path(params | ({"task": head.params} if head else {}))
     arrays = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in flat}
-    heads = "predictions" in params or kind.model.__name__.endswith("gpt")
+    heads = head is not None or "predictions" in params or kind.model.__name__.endswith("gpt")
     written: dict[str, list[np.ndarray]] = {}
-    for leaf in kind.leaves(config.stack.layers):
+    for leaf in _leaves(kind, config, head):
         if leaf.ours in shapes:
             array = arrays[leaf.ours] if leaf.layer is None else arrays[leaf.ours][leaf.layer]
-            outside = leaf.ours.startswith("predictions") or not heads
+            outside = leaf.ours.startswith(("predictions", "task/")) or not heads
             written.setdefault(leaf.theirs if outside else kind.prefix + leaf.theirs, []).append(leaf.written(array))
-    settings = {"model_type": family, "architectures": [kind.whole if heads else kind.bare], **kind.write(config)}
+    name = tasks.class_name(kind, head.task) if head else kind.whole if heads else kind.bare
+    settings = {"model_type": family, "architectures": [name], **kind.write(config), **(head.written() if head else {})}
     settings |= {name: special[name] for name in kind.special if special and name in special}
     tensors.write(folder, {name: np.concatenate(some, axis=-1) for name, some in written.items()})
     write_whole(folder / CONFIG, json.dumps(settings, indent=2) + "\n")

@@ -143,14 +143,16 @@ class Pieces:
             raise Problem(f"{bad[0]} is no id of a tokenizer of {self.size:,} tokens")
         return self.engine.decode(ids, special)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, longest: int | None = None) -> None:
         """Writes what `load` and transformers' AutoTokenizer open, with the same ids: tokenizer.json, or the .model.
 
+        `longest` is how many tokens the model beside it reads: transformers' pipelines cut texts there.
         transformers reads some a .model in its own way, and its ids then differ where sentencepiece_model.py says.
         """
         types = self.beside.kind != "distilbert" and any(part.type for part in self.engine.pair if part.id >= 0)
         inputs = ["input_ids", *["token_type_ids"] * types, "attention_mask"]
         kept = {key: self.beside.values[key] for key in _KEPT if key in self.beside.values}
+        kept |= {"model_max_length": longest} if longest else {}
         settings = {"model_input_names": inputs} | kept | dict(self.engine.settings) | dict(self.names)
         texts = {"tokenizer_config.json": _json(settings), "special_tokens_map.json": _json(self.names)}
         folder = Path(folder)

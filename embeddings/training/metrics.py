@@ -44,7 +44,7 @@ class Lines:
         self._handle.close()
 
 
-def last(path: Path, step: float = float("inf")) -> dict[str, tuple[float, int]]:
+def last(path: Path, step: int | float = float("inf")) -> dict[str, tuple[float, int]]:
     """Of a .jsonl file as Lines writes it: the last value of each name up to a step, and its step.
 
     Raises Problem where it cannot be read.

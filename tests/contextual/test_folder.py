@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import small
@@ -21,7 +20,6 @@ from embeddings.formats import tensors
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense, Normalize
 from embeddings.problems import Problem
-from embeddings.tokenizers.pieces import Pieces
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 KERNEL = np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32)
@@ -171,11 +169,6 @@ def test_what_is_saved_is_opened_by_sentence_transformers(ours, theirs, texts, t
     assert same(opened.encode(texts), theirs.encode(texts)) <= 1e-6
 
 
-PIECES = {"bert": ("wordpiece", None), "distilbert": ("wordpiece", None), "mpnet": ("wordpiece", "mpnet"),
-          "roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "gpt2": ("bpe", None)}
-"""The tokenizer that a family comes with."""
-
-
 @reference
 @quiet
 @pytest.mark.parametrize("family", FAMILIES)
@@ -183,10 +176,7 @@ def test_every_family_is_opened_by_sentence_transformers(family, tmp_path):
     """A model, its tokenizer, pooling, a linear map and prompts, as one folder."""
     from sentence_transformers import SentenceTransformer
 
-    kind, template = PIECES[family]
-    pieces = Pieces.train(kind, small.TEXTS * 20, 300, lower=kind == "wordpiece", template=template)
-    config = dataclasses.replace(small.CONFIGS[family], vocabulary=pieces.size)
-    model = folders.in_use(family, config, small.drawn(family, config), pieces, tuple(jax.devices()[:1]))
+    model = small.with_its_tokenizer(family)
     model = dataclasses.replace(model, pipeline=dataclasses.replace(model.pipeline, **ALL))
     folders.write(tmp_path, model)
     opened = SentenceTransformer(str(tmp_path), device="cpu")

@@ -1,5 +1,6 @@
 """How their tensors become our leaves, and back; and each family beside transformers' own model."""
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 import small
 
-from embeddings.formats import huggingface
+from embeddings.formats import huggingface, tasks
 from embeddings.formats.families import FAMILIES, Leaf
+from embeddings.formats.tasks import TASKS
 from embeddings.inputs.sequences import Tokens
+from embeddings.models import linear
 
 LAYOUTS = [  # layout, part, name of ours, shape of ours, shape of theirs
     ("table", None, "words", (5, 3), (5, 3)),
@@ -94,6 +97,7 @@ SIZES_OF = {
     "gpt2": {"vocab_size": 40, "n_embd": 24, "n_layer": 3, "n_head": 4, "n_positions": 34, "bos_token_id": 0,
              "eos_token_id": 0},
 }
+LABELS = {0: "O", 1: "B-a", 2: "I-a"}
 IDS = np.random.default_rng(0).integers(4, 40, (3, 20))
 LENGTHS = np.array([20, 13, 1])
 THERE = np.arange(20) < LENGTHS[:, None]
@@ -106,13 +110,17 @@ def tokens(there):
 
 
 def reference(family, head):
-    """A model of transformers with random weights, biases and norms too."""
+    """A model of transformers with random weights, biases and norms too; `head` is a task, or whether it has words'."""
     import torch
     import transformers
 
     torch.manual_seed(0)
-    config = getattr(transformers, f"{AUTO[family]}Config")(**SIZES_OF.get(family, SIZES))
-    model = getattr(transformers, getattr(FAMILIES[family], "whole" if head else "bare"))(config).eval()
+    labels = {"id2label": LABELS} if head == "TokenClassification" else {}
+    config = getattr(transformers, f"{AUTO[family]}Config")(**SIZES_OF.get(family, SIZES), **labels)
+    if head in TASKS:
+        model = getattr(transformers, f"AutoModelFor{head}").from_config(config).eval()
+    else:
+        model = getattr(transformers, getattr(FAMILIES[family], "whole" if head else "bare"))(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
@@ -127,6 +135,8 @@ def outputs(model):
     with torch.no_grad():
         said = model(input_ids=torch.tensor(IDS), attention_mask=mask.long(), output_hidden_states=True)
     states = torch.stack(said.hidden_states)[:, mask].numpy()
+    if "start_logits" in said:
+        return states, torch.stack([said.start_logits, said.end_logits], -1)[mask].numpy()
     return states, said.logits[mask].numpy() if "logits" in said else None
 
 
@@ -136,6 +146,8 @@ def ours(loaded, head):
     params = jax.tree.map(jnp.asarray, loaded.params)
     apply = jax.jit(lambda params: module.apply(params, loaded.config, tokens(THERE), outputs={"states"}).states)
     states = apply(params)[:, THERE]
+    if loaded.head:
+        return np.asarray(states), np.asarray(linear.apply(loaded.head.params, states[-1]))
     return np.asarray(states), np.asarray(module.logits(params, loaded.config, states[-1])) if head else None
 
 
@@ -148,7 +160,7 @@ def assert_alike(got, expected):
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")  # transformers' own
-@pytest.mark.parametrize(("family", "head"), [*((family, True) for family in FAMILIES), ("bert", False),
+@pytest.mark.parametrize(("family", "head"), [*itertools.product(FAMILIES, (True, *TASKS)), ("bert", False),
                                               ("gpt2", False)])
 def test_equal_to_transformers_both_ways(family, head, tmp_path):
     """Their folder gives the states and logits that they give; ours, opened by them, gives the same again."""
@@ -157,15 +169,19 @@ def test_equal_to_transformers_both_ways(family, head, tmp_path):
     theirs.save_pretrained(tmp_path / "theirs")
     loaded = huggingface.read(tmp_path / "theirs")
     assert not loaded.unused and loaded.config.stack.layers == 3
+    assert (loaded.head and loaded.head.task) == (head if head in TASKS else None)
     assert_alike(ours(loaded, head), expected)
     (tmp_path / "ours").mkdir()
-    huggingface.write(tmp_path / "ours", loaded.family, loaded.config, loaded.params)
+    huggingface.write(tmp_path / "ours", loaded.family, loaded.config, loaded.params, head=loaded.head)
     opened, said = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not said["missing_keys"] and not said["unexpected_keys"] and not said["mismatched_keys"], said
     again = outputs(opened.eval())
     np.testing.assert_array_equal(again[0], expected[0])
     if head:
         np.testing.assert_array_equal(again[1], expected[1])
+    if head in TASKS:
+        assert type(theirs).__name__ == tasks.class_name(FAMILIES[family], head)
+        assert opened.config.id2label == theirs.config.id2label
 
 
 @pytest.mark.reference

@@ -116,6 +116,8 @@ def offered(settings: Experiment) -> set[evaluations.Need]:
     if settings.level == "sequences":
         return {"texts", "tokens", "predictions"}
     told = {"softmax": "classes", "regression": "numbers"}.get(getattr(settings.model, "loss", ""))
+    if getattr(settings.model, "joined", False):
+        return {told}
     return {"texts", "tokens", *([told] if told and not settings.model.matryoshka else [])}
 
 

@@ -164,7 +164,7 @@ def test_words_begin_as_long_as_they_are_rare(folder):
     job, plain = (prepared(folder, f"--universal_sentence_encoder.idf={idf}", tiny=[*AVERAGING, "--pieces.size=120"])
                   for idf in ("true", "false"))
     words, before = (np.asarray(one.start(0)["params"]["model"]["model"]["words"]) for one in (job, plain))
-    ids, starts, _ = job.batches.sets[0].read(np.arange(400))
+    ids, _, starts, _ = job.batches.sets[0].read(np.arange(400))
     texts = [set(ids[a:b].tolist()) for a, b in itertools.pairwise(starts)]
     assert len(texts) == 800
     for token in range(len(words)):

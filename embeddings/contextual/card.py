@@ -5,6 +5,7 @@ It begins with the facts that the Hugging Face hub reads of a card.
 import json
 from pathlib import Path
 
+from embeddings.contextual.folder import classifier
 from embeddings.contextual.model import Contextual
 from embeddings.training import metrics, run_folder
 
@@ -14,11 +15,18 @@ pipeline_tag: sentence-similarity
 tags: [sentence-transformers, feature-extraction, sentence-similarity]
 ---
 """
+HEAD_OF_CLASSES = """---
+library_name: transformers
+pipeline_tag: text-classification
+tags: [sentence-transformers, cross-encoder]
+---
+"""
 
 
 def card(model: Contextual, source: Path) -> str:
     """The text for a model that came from a run's folder or any other."""
-    parts = [HEAD, _model(model), _use()]
+    told = classifier(model) is not None
+    parts = [HEAD_OF_CLASSES if told else HEAD, _model(model), _use_of_classes(model) if told else _use()]
     if (source / run_folder.FLAGS).is_file():
         parts += [_data(source), _scores(source), _flags(source)]
     return "\n".join(filter(None, parts))
@@ -36,6 +44,15 @@ def _use() -> str:
     return ("```python\nfrom sentence_transformers import SentenceTransformer  # or: import embeddings\n\n"
             'model = SentenceTransformer("this/folder")  # or: embeddings.load("this/folder")\n'
             'vectors = model.encode(["a text", "another one"])\n```\n')
+
+
+def _use_of_classes(model: Contextual) -> str:
+    what = "classify" if model.head.classes else "predict"
+    pair = model.pipeline.joined
+    asked = '[("a text", "another one")]' if pair else '["a text"]'
+    theirs = "# or: sentence_transformers.CrossEncoder, or: transformers' AutoModelForSequenceClassification"
+    return (f'```python\nimport embeddings  {theirs}\n\nembeddings.load("this/folder").{what}({asked})\n```\n\n'
+            + (f"Classes: {', '.join(model.head.classes)}.\n" if model.head.classes else ""))
 
 
 def _data(run: Path) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -139,8 +139,23 @@ def _check(
         raise Problem(f"{folder}: the weights are not as {CONFIG} says: {'; '.join(wrong[:_SHOWN])}{rest}")
 
 
+class Extra(NamedTuple):
+    """A head of another task, to be written beside a model."""
+
+    architecture: str
+    """Their class."""
+    tensors: Mapping[str, np.ndarray]
+    settings: Mapping[str, Any]
+    """What config.json says of it."""
+
+
 def write(
-    folder: Path, family: str, config: Config, params: Params, special: Mapping[str, int | None] | None = None
+    folder: Path,
+    family: str,
+    config: Config,
+    params: Params,
+    special: Mapping[str, int | None] | None = None,
+    extra: Extra | None = None,
 ) -> None:
     """Writes config.json and model.safetensors, which transformers opens. All layers must have all their heads.
 
@@ -150,7 +165,7 @@ def write(
     shapes = leaf_shapes(kind, config)
     flat = jax.tree_util.tree_leaves_with_path(params)
     arrays = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in flat}
-    heads = "predictions" in params or kind.model.__name__.endswith("gpt")
+    heads = "predictions" in params or kind.model.__name__.endswith("gpt") or extra is not None
     written: dict[str, list[np.ndarray]] = {}
     for leaf in kind.leaves(config.stack.layers):
         if leaf.ours in shapes:
@@ -159,5 +174,9 @@ def write(
             written.setdefault(leaf.theirs if outside else kind.prefix + leaf.theirs, []).append(leaf.written(array))
     settings = {"model_type": family, "architectures": [kind.whole if heads else kind.bare], **kind.write(config)}
     settings |= {name: special[name] for name in kind.special if special and name in special}
-    tensors.write(folder, {name: np.concatenate(some, axis=-1) for name, some in written.items()})
+    found = {name: np.concatenate(some, axis=-1) for name, some in written.items()}
+    if extra:
+        settings |= {"architectures": [extra.architecture], **extra.settings}
+        found |= extra.tensors
+    tensors.write(folder, found)
     write_whole(folder / CONFIG, json.dumps(settings, indent=2) + "\n")

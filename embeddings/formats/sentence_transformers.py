@@ -62,6 +62,8 @@ class Pipeline:
     """Whether the tokens of a prompt are pooled with the others."""
     lower: bool = False
     """Whether texts are lower-cased before they reach the tokenizer."""
+    joined: bool | None = False
+    """Whether what is read are pairs of texts, each as one (a cross-encoder); None where nobody says, and either is."""
 
 
 def read(folder: Path) -> Pipeline:

@@ -44,7 +44,11 @@ class SentenceBert(Transformer):
     under other dropout), its class (softmax), a number (regression), its score (cosine), or distances (triplet;
     contrastive)."""
     parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
-    """What of two vectors stands side by side for softmax and regression; u alone is for single texts."""
+    """What of two vectors stands side by side for softmax and regression; u alone is for single texts, and for two that
+    are read as one."""
+    joined: bool = False
+    """Whether an example's two texts are read as one, [CLS] a [SEP] b [SEP], so that they have one vector (a
+    cross-encoder): for softmax and regression, with parts u."""
     temperature: Annotated[float, Range(above=0)] = 0.05
     """Cosines are divided by this (in_batch, simcse)."""
     learned_temperature: bool = False

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from embeddings.files import write_whole
 from embeddings.problems import Problem
 from embeddings.tokenizers.engine import Engine
-from embeddings.tokenizers.frames import Encoded, Frame, Ragged, framed, joined
+from embeddings.tokenizers.frames import Encoded, Frame, Ragged, framed, joined, longest_first, shortened
 from embeddings.tokenizers.reading import read
 from embeddings.tokenizers.settings import Settings
 from embeddings.tokenizers.texts import portions
@@ -126,6 +126,16 @@ class Pieces:
         frame = self.frame(pairs is not None)
         return framed(frame if special else tuple(part for part in frame if part.id < 0), *sides)
 
+    def joined(
+        self, pairs: Sequence[tuple[str, str]], longest: int, offsets: bool = False
+    ) -> tuple[Encoded, int]:
+        """Both texts of each pair as one, cut to `longest` tokens by frames.longest_first; and how many were cut."""
+        first, second = (self._ragged([pair[n] for pair in pairs], "text", offsets) for n in (0, 1))
+        given = np.diff(first.starts), np.diff(second.starts)
+        kept = longest_first(*given, longest - self.added(pair=True))
+        whole = framed(self.frame(pair=True), shortened(first, kept[0]), shortened(second, kept[1]))
+        return whole, int(np.sum(sum(kept) < sum(given)))
+
     def _ragged(self, texts: str | Sequence, what: str, offsets: bool) -> Ragged:
         return joined([self.engine.encode(portion, offsets) for portion in portions(texts, what)], offsets)
 
@@ -143,15 +153,17 @@ class Pieces:
             raise Problem(f"{bad[0]} is no id of a tokenizer of {self.size:,} tokens")
         return self.engine.decode(ids, special)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, longest: int | None = None) -> None:
         """Writes what `load` and transformers' AutoTokenizer open, with the same ids: tokenizer.json, or the .model.
 
+        `longest` is how many tokens a model reads, where that is for the tokenizer to say.
         transformers reads some a .model in its own way, and its ids then differ where sentencepiece_model.py says.
         """
         types = self.beside.kind != "distilbert" and any(part.type for part in self.engine.pair if part.id >= 0)
         inputs = ["input_ids", *["token_type_ids"] * types, "attention_mask"]
         kept = {key: self.beside.values[key] for key in _KEPT if key in self.beside.values}
         settings = {"model_input_names": inputs} | kept | dict(self.engine.settings) | dict(self.names)
+        settings |= {"model_max_length": longest} if longest else {}
         texts = {"tokenizer_config.json": _json(settings), "special_tokens_map.json": _json(self.names)}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

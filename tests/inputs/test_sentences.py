@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from embeddings.corpus.examples import Some
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sentences import Batches, equal, repeated
 
@@ -22,7 +23,7 @@ class Set:
         texts = [text for n in numbers for text in self.texts[n]]
         starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
         ids = np.concatenate([np.zeros(0), *texts]).astype(np.int32)
-        return ids, starts, np.asarray(numbers, np.float32)
+        return Some(ids, ids % 2, starts, np.asarray(numbers, np.float32))
 
 
 def batches(sets, weights, **more):

@@ -217,8 +217,8 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
 
     A model that tells classes or numbers as its family's *ForSequenceClassification does is written as one of these,
-    which sentence-transformers opens as a CrossEncoder. Heads of attention that were removed are zeros there; a file beside
-    the weights has them removed when this package reads it. `card` is what its README.md says.
+    which sentence-transformers opens as a CrossEncoder. Heads of attention that were removed are zeros there; a file
+    beside the weights has them removed when this package reads it. `card` is what its README.md says.
 
     Raises Problem where the folder is there, for a model that is no Transformer, and for a cross-encoder with another
     head.

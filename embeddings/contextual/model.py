@@ -107,7 +107,7 @@ class Contextual:
 
     def encode(
         self,
-        texts: str | Sequence[str] | Sequence[tuple[str, str]],
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
         *,
         layer: int | None = None,
         pooling: Pooling | Sequence[Pooling] | None = None,
@@ -164,7 +164,7 @@ class Contextual:
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12) if again else out
 
     def tokens(
-        self, text: str | Sequence[str] | Sequence[tuple[str, str]], *, layer: int | str | None = None,
+        self, text: str | Sequence[str] | Sequence[Sequence[str]], *, layer: int | str | None = None,
         head_mask: HeadMask | None = None,
     ) -> TokenVectors | list[TokenVectors]:
         """Contextual vectors of the tokens of a text, or of each of several; of pairs where `encode` reads pairs.
@@ -188,7 +188,7 @@ class Contextual:
         return found[0] if isinstance(text, str) else found
 
     def attention(
-        self, text: str | tuple[str, str], *, head_mask: HeadMask | None = None
+        self, text: str | Sequence[str], *, head_mask: HeadMask | None = None
     ) -> Float[np.ndarray, "L H N N"] | list[Float[np.ndarray, "_ N N"]]:
         """How much each token of a text looks at each other, `[layer, head, who looks, at whom]`; rows add up to 1.
 

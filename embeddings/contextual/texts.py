@@ -74,7 +74,7 @@ def check(texts: Sequence[object], joined: bool | None = False) -> None:
 
 def read(
     tokenizer: Pieces,
-    texts: Sequence[str] | Sequence[tuple[str, str]],
+    texts: Sequence[str] | Sequence[Sequence[str]],
     longest: int,
     pipeline: Pipeline = ALONE,
     prompt: str = "",
@@ -107,7 +107,7 @@ def read(
 
 
 def _pairs(
-    tokenizer: Pieces, pairs: Sequence[tuple[str, str]], longest: int, pipeline: Pipeline, asked: bool, offsets: bool
+    tokenizer: Pieces, pairs: Sequence[Sequence[str]], longest: int, pipeline: Pipeline, asked: bool, offsets: bool
 ) -> Reading:
     if asked:
         raise UsageProblem("pairs are read without a prompt and in one window: leave both out")

@@ -12,8 +12,9 @@ class Examples:
 
     sets: tuple[str, ...] = ("python_docs",)
     """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
-    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; of tagger wnut17, of
-    reader subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab and a tag, of reader
+    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; GLUE's: glue-cola,
+    glue-sst-2, glue-mrpc, glue-sts-b, glue-qqp, glue-mnli, glue-qnli, glue-rte; of tagger wnut17, of reader subjqa,
+    xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab and a tag, of reader
     .json as SQuAD's."""
     weights: tuple[float, ...] = ()
     """How much of a batch each set gives; empty goes by their sizes."""

@@ -127,7 +127,7 @@ class Pieces:
         return framed(frame if special else tuple(part for part in frame if part.id < 0), *sides)
 
     def joined(
-        self, pairs: Sequence[tuple[str, str]], longest: int, offsets: bool = False
+        self, pairs: Sequence[Sequence[str]], longest: int, offsets: bool = False
     ) -> tuple[Encoded, int]:
         """Both texts of each pair as one, cut to `longest` tokens by frames.longest_first; and how many were cut."""
         first, second = (self._ragged([pair[n] for pair in pairs], "text", offsets) for n in (0, 1))

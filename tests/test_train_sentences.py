@@ -133,6 +133,8 @@ def broken(folder, name, *rows, header="text1,text2,score"):
     (FINE, [*JOINED, "--examples.label=score", "--ablate.task=sts-b"], "--ablate.task is for vectors of single texts"),
     (FINE, [*JOINED, "--examples.label=score", "--examples.columns=text1"],
      "its examples have 1 texts, loss softmax needs 2"),
+    (FINE, [*JOINED, "--examples.label=score", "--export=out"],
+     "BertForSequenceClassification has its own form: train with --sentence_bert.pooling=cls, --sentence_bert.dense="),
 ])
 def test_what_cannot_be_trained_on_is_refused(folder, rows, more, says):
     with pytest.raises(Problem) as refused:

@@ -258,6 +258,7 @@ class Contextual:
 
     def read(self, texts: Sequence[str]) -> reading.Reading:
         """What the model reads of texts, the default prompt before them, cut where they are too long."""
+        reading.check(texts, self.pipeline.joined)
         return reading.read(self.tokenizer, texts, self.longest, self.pipeline, self._prompt(None, None))
 
     def packer(self, batch_size: int | None = None) -> Packer:

@@ -18,6 +18,7 @@ from embeddings.corpus.example_files import Broken, Example
 from embeddings.evaluation import labelled
 from embeddings.experiment import Experiment, SentenceBert
 from embeddings.files import sha256
+from embeddings.formats import classifiers
 from embeddings.formats.sentence_transformers import Dense
 from embeddings.levels import Place, sequences
 from embeddings.models import averaging, sentence_bert
@@ -221,7 +222,10 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
             what = "pairs" if part.joined else "texts"
             screen.note(f"{one}: {some.cut:,} {what} have more than {part.length} tokens and were cut")
     _check(settings, source, sets)
-    return Prepared(settings, sets, made, start)
+    prepared = Prepared(settings, sets, made, start)
+    if settings.export and part.joined:
+        _check_export(prepared)
+    return prepared
 
 
 def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[examples.Stored, ...]) -> None:
@@ -237,6 +241,18 @@ def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[example
         if (some.columns, some.classes) != (sets[0].columns, sets[0].classes):
             raise Problem(f"{one}: {some.columns} texts and classes {', '.join(some.classes) or '-'} where {source[0]} "
                           f"has {sets[0].columns} and {', '.join(sets[0].classes) or '-'}: mix sets of one kind")
+
+
+def _check_export(prepared: Prepared) -> None:
+    """Raises UsageProblem where a cross-encoder has another form than transformers keeps."""
+    settings, config, kind = prepared.settings, prepared.config, classifiers.KINDS.get(prepared.family)
+    if kind is None or kind.activation != "tanh":
+        raise UsageProblem(f"--export={settings.export}: transformers has no head of {prepared.family} as it is "
+                           "trained here: leave it out; the run's folder is what there is")
+    width, part = config.encoder.stack.width, settings.architecture
+    if config.pooling != ("cls",) or config.steps != (sentence_bert.Step(width, "tanh"),):
+        raise UsageProblem(f"--export={settings.export}: {kind.name} has its own form: train with --{part}.pooling="
+                           f"cls, --{part}.dense={width} and nothing after it, or leave it out")
 
 
 def tokenizer(settings: Experiment, start: Contextual | None, place: Place, screen: Screen) -> Pieces:

@@ -1,6 +1,5 @@
 """Heads of transformers' *ForSequenceClassification: in, out, and beside transformers and sentence-transformers."""
 import dataclasses
-import importlib.util
 import json
 
 import jax
@@ -176,7 +175,6 @@ def test_what_transformers_wrote_is_opened(family, tmp_path):
 
 @reference
 @quiet
-@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
 @pytest.mark.parametrize("room", [5, 6, 7, 12, 13])
 def test_pairs_are_cut_as_transformers_cuts_them(room, tmp_path):
     """Every two lengths, so that either text, both or none is cut."""

@@ -48,7 +48,7 @@ def read(
     config = _in(loaded.config, dtype)
     params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
     model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
-    told = None if (folder / sentence_transformers.MODULES).is_file() else classifiers.read(place)
+    told = classifiers.read(place) if sentence_transformers.alone(folder) else None
     if told:
         pipeline = dataclasses.replace(pipeline, pooling=("cls",), steps=(told.dense,), joined=None)
         head = Head(told.classes, ("u",), {"kernel": told.kernel, "bias": told.bias})

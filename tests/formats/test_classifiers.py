@@ -142,6 +142,9 @@ def test_sentence_transformers_opens_what_was_written(classes, tmp_path):
     expected = opened.predict(PAIRS)
     assert opened.max_seq_length == model.longest
     np.testing.assert_allclose(logits(model, PAIRS) if classes else model.predict(PAIRS), expected, atol=1e-5)
+    opened.save_pretrained(str(tmp_path / "theirs"))
+    np.testing.assert_allclose(logits(embeddings.load(tmp_path / "theirs"), PAIRS).reshape(expected.shape), expected,
+                               atol=1e-5)
 
 
 @reference

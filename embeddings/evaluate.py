@@ -32,9 +32,10 @@ class Flags:
     """A run's folder, a file of word vectors, a folder of sentence-transformers or transformers, or a hub's name."""
     task: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
                         "classification", "clustering", "classes", "regression", "tags", "answers", "entities",
-                        "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
+                        "retrieval", "documentation", "senteval", "perplexity", "glue-cola", "glue-sst-2",
+                        "glue-mrpc", "glue-sts-b", "glue-qqp", "glue-mnli", "glue-qnli", "glue-rte"], ...] = ()
     """What to measure; empty takes every task whose data is there and that the model can do, but those that
-    are run where they are named: sts-b, sts-b-dev, documentation, senteval."""
+    are run where they are named: sts-b, sts-b-dev, documentation, senteval, those of GLUE."""
     vocabulary: Count = 30000
     """Most frequent words that analogy questions and answers are taken from; 0 takes all."""
     method: tuple[Literal["3CosAdd", "3CosMul"], ...] = ("3CosAdd", "3CosMul")

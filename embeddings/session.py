@@ -116,6 +116,8 @@ def offered(settings: Experiment) -> set[evaluations.Need]:
     if settings.level == "sequences":
         return {"texts", "tokens", "predictions"}
     told = {"softmax": "classes", "regression": "numbers"}.get(getattr(settings.model, "loss", ""))
+    if getattr(settings.model, "joined", False):
+        return {told}
     return {"texts", "tokens", *([told] if told and not settings.model.matryoshka else [])}
 
 
@@ -213,9 +215,17 @@ def closing(settings: Experiment, trained: Trained) -> None:
             print(f"left out: {task.name}, baseline: {reason}\n")
     rate, unit = trained.words / trained.seconds if trained.seconds else 0.0, units(settings)
     print(f"{trained.words:,} {unit} in {duration(trained.seconds)}: {rate:,.0f} {unit}/s")
-    use = "encode --input=TEXTS" if settings.contextual else "neighbours"
-    where = f"--model={settings.run}" + ("" if settings.contextual else " WORD")
-    print(f"The run is in {settings.run}. Look around: python -m embeddings.{use} {where}")
+    print(f"The run is in {settings.run}. Look around: {use(settings)}")
+
+
+def use(settings: Experiment) -> str:
+    """What can be done with a run."""
+    if getattr(settings.model, "joined", False):
+        told = "classify" if settings.model.loss == "softmax" else "predict"
+        return f'embeddings.load("{settings.run}").{told}([("a text", "another one")])'
+    if settings.contextual:
+        return f"python -m embeddings.encode --input=TEXTS --model={settings.run}"
+    return f"python -m embeddings.neighbours --model={settings.run} WORD"
 
 
 def units(settings: Experiment) -> str:

@@ -62,6 +62,11 @@ CASES = {
         "--architecture=sentence_bert", "--sentence_bert.loss=softmax", "--examples.label=class",
         "--optimizer.name=adam", "--optimizer.learning_rate=0.002",
     ],
+    "cross-encoder, softmax, adamw": [
+        "--architecture=sentence_bert", "--sentence_bert.joined=true", "--sentence_bert.loss=softmax",
+        "--sentence_bert.parts=u", "--sentence_bert.pooling=cls", "--sentence_bert.dense=32",
+        "--examples.label=class", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
     "USE, Transformer, in-batch, adamw": [
         "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.dense=24", "--optimizer.name=adamw",
         "--optimizer.learning_rate=0.002",

@@ -9,9 +9,12 @@ from pathlib import Path
 import commands
 import numpy as np
 import pytest
+import small
 
 import embeddings
 from embeddings import flags, levels
+from embeddings.contextual import folder as folders
+from embeddings.evaluation import tasks
 from embeddings.experiment import Experiment
 from embeddings.heads import measures
 from embeddings.problems import Problem, UsageProblem
@@ -22,6 +25,7 @@ TINY = """--architecture=sentence_bert --sentence_bert.layers=1 --sentence_bert.
 --sentence_bert.feed_forward=32 --sentence_bert.length=16 --sentence_bert.positions=16 --pieces.size=120
 --optimizer.name=adamw --optimizer.learning_rate=0.005""".split()
 WORDS = [f"{a}{b}" for a in "bcdfghjk" for b in "aeiou"]
+JOINED = "--sentence_bert.joined=true --sentence_bert.loss=softmax --sentence_bert.parts=u".split()
 FINE = [f"{a} {b},{b} {a},1" for a, b in itertools.pairwise(WORDS)] + [f"{a},{a} {a},1" for a in WORDS]
 
 
@@ -122,6 +126,15 @@ def broken(folder, name, *rows, header="text1,text2,score"):
     ([f"{row}{n % 3}" for n, row in enumerate(FINE)], ["--sentence_bert.loss=contrastive", "--examples.label=score"],
      "the contrastive loss takes two"),
     (FINE, ["--sentence_bert.heads=3"], "--sentence_bert.heads=3"),
+    (FINE, ["--sentence_bert.joined=true"], "add --sentence_bert.loss=softmax or regression, and --sentence_bert.part"),
+    (FINE, ["--sentence_bert.joined=true", "--sentence_bert.loss=softmax", "--examples.label=score"], "parts=u"),
+    (FINE, [*JOINED, "--examples.label=score", "--sentence_bert.matryoshka=8"],
+     "--sentence_bert.matryoshka is for vectors of single texts, which --sentence_bert.joined=true does not make"),
+    (FINE, [*JOINED, "--examples.label=score", "--ablate.task=sts-b"], "--ablate.task is for vectors of single texts"),
+    (FINE, [*JOINED, "--examples.label=score", "--examples.columns=text1"],
+     "its examples have 1 texts, loss softmax needs 2"),
+    (FINE, [*JOINED, "--examples.label=score", "--export=out"],
+     "BertForSequenceClassification has pooling cls and one tanh layer of width 16: train with --sentence_bert.pooling="),
 ])
 def test_what_cannot_be_trained_on_is_refused(folder, rows, more, says):
     with pytest.raises(Problem) as refused:
@@ -164,7 +177,7 @@ def test_words_begin_as_long_as_they_are_rare(folder):
     job, plain = (prepared(folder, f"--universal_sentence_encoder.idf={idf}", tiny=[*AVERAGING, "--pieces.size=120"])
                   for idf in ("true", "false"))
     words, before = (np.asarray(one.start(0)["params"]["model"]["model"]["words"]) for one in (job, plain))
-    ids, starts, _ = job.batches.sets[0].read(np.arange(400))
+    ids, _, starts, _ = job.batches.sets[0].read(np.arange(400))
     texts = [set(ids[a:b].tolist()) for a, b in itertools.pairwise(starts)]
     assert len(texts) == 800
     for token in range(len(words)):
@@ -224,3 +237,60 @@ def test_classes_are_told_by_what_was_trained(folder, texts):
     assert found.labels == tuple(model.head.classes[n] for n in scores.argmax(axis=1))
     with pytest.raises(Problem, match="text 0 \\(from 0\\): this model reads"):
         model.classify([("a", "b", "c")])
+
+
+def test_a_pair_is_read_as_one(folder):
+    """The class is whether both texts have a word in common, which no text tells alone."""
+    draw, rows = np.random.default_rng(1), []
+    for n in range(300):
+        first, second = draw.choice(WORDS, (2, 3), replace=False)
+        rows.append(f"{' '.join(first)},{first[0] if n % 2 else second[0]} {second[1]},{'yes' if n % 2 else 'no'}")
+    name = broken(folder, "joined.csv", *rows, header="text1,text2,class")
+    run, out = folder / "joined", folder / "joined-model"
+    done = commands.run(
+        [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), name, *JOINED, f"--run={run}",
+         "--examples.label=class", "--sentence_bert.pooling=cls", "--sentence_bert.dense=16", "--train.steps=4",
+         f"--export={out}"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '.classify([("a text", "another one")])' in done.stdout
+    model, exported = embeddings.load(run), embeddings.load(out)
+    asked = [("ba ce di", "ba fo"), ("ba ce di", "gu fo"), ("gu fo", "ba ce di")]
+    found = model.classify(asked)
+    assert model.head.classes == ("no", "yes") and len({*found.probabilities[:, 0].tolist()}) == 3
+    np.testing.assert_allclose(exported.classify(asked).probabilities, found.probabilities, atol=1e-6)
+    both = model.tokenizer.encode(*map(list, zip(*asked, strict=True)))
+    read = model.tokens(asked)
+    assert [len(one.ids) for one in read] == both.lengths.tolist() and both.types.any()
+    x = np.tanh(np.stack([one.vectors[0] for one in read]) @ model.pipeline.steps[0].kernel)
+    np.testing.assert_allclose(model.encode(asked), x, atol=0.05)  # a bias of four steps
+    with pytest.raises(Problem, match="text 0 \\(from 0\\): pairs are read, not single texts"):
+        model.encode("ba")
+    with pytest.raises(Problem, match="pair 1 \\(from 0\\) is tuple, not two strings"):
+        model.classify([("ba", "ce"), ("ba", "ce", "di")])
+    with pytest.raises(Problem, match="pairs are read without a prompt and in one window"):
+        model.encode(asked, windows=2)
+    (task,) = tasks.tasks(["documentation"], None, tasks.Options(cache=folder / "cache"))
+    assert task.lacking(model) == "needs an encoder of texts, and the model reads pairs of texts as one"
+
+
+@pytest.mark.parametrize("kind", ["pooler", "step"])
+def test_what_a_model_has_of_the_steps_is_what_they_begin_as(folder, tmp_path, kind):
+    """BERT's pooler, or the map of a model that was trained as this one is; the encoder then has no second one."""
+    source = small.saved(tmp_path / "bert")
+    pooler = small.params("bert")["pooler"]
+    if kind == "step":
+        model = folders.with_pooler_as_step(embeddings.load(source))
+        folders.write(tmp_path / "step", model)
+        source = tmp_path / "step"
+    more = [*JOINED, "--sentence_bert.length=16", f"--start_from={source}", "--sentence_bert.pooling=cls",
+            "--examples.label=class"]
+    job = prepared(folder, *more, "--sentence_bert.dense=16,4", tiny=[TINY[0], TINY[-2], TINY[-1]])
+    params = job.start(0)["params"]["model"]
+    assert "pooler" not in params["model"]
+    np.testing.assert_array_equal(params["steps"][0][0], pooler["kernel"])
+    np.testing.assert_array_equal(params["steps"][0][1], pooler["bias"])
+    assert params["steps"][1][0].shape == (16, 4)
+    other = prepared(folder, *more, "--sentence_bert.dense=4", tiny=[TINY[0], TINY[-2], TINY[-1]])
+    assert other.start(0)["params"]["model"]["steps"][0][0].shape == (16, 4)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from embeddings.contextual import tasks
+from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.training import metrics, run_folder
@@ -47,12 +49,19 @@ from transformers import AutoModelForQuestionAnswering
 answers = embeddings.load("this/folder").answer([("Who built it?", "The tower was built by Eiffel.")])
 model = AutoModelForQuestionAnswering.from_pretrained("this/folder")  # gives start_logits and end_logits
 """, "cross-entropy of an answer's first and last token, among all of a row")
+CLASSES = Kind("A model that tells classes or a number", """library_name: transformers
+pipeline_tag: text-classification
+tags: [sentence-transformers, cross-encoder]
+""", """import embeddings  # or sentence_transformers.CrossEncoder, or transformers' AutoModelForSequenceClassification
+
+embeddings.load("this/folder").{what}({asked})
+""")
 KINDS = {Tagger: TAGGER, Reader: READER}
 
 
 def card(model: Contextual, source: Path) -> str:
     """The text for a model that came from a run's folder or any other."""
-    kind = KINDS.get(type(model.head), SENTENCES)
+    kind = _kind(model)
     parts = [f"---\n{kind.facts}---\n", f"# {kind.title}\n", _model(model), f"```python\n{kind.use}```\n"]
     if (source / run_folder.FLAGS).is_file():
         parts += [_data(source, kind), _scores(source), _flags(source)]
@@ -65,6 +74,8 @@ def _model(model: Contextual) -> str:
     about = (f"{model.family}, {stack.layers} layers of width {stack.width} with {stack.heads} heads, "
              f"{model.tokenizer.size:,} tokens; at most {model.longest} tokens a text. A text's vector: {steps}; "
              f"{model.width} numbers.\n")
+    if isinstance(head, Head) and head.classes:
+        about += f"\nClasses: {', '.join(head.classes)}.\n"
     if isinstance(head, Tagger):
         about += f"\nThe tag of a word is that of its first token: {', '.join(head.classes)}.\n"
     if isinstance(head, Reader):
@@ -72,6 +83,16 @@ def _model(model: Contextual) -> str:
         about += (f"\nIt {empty}. Windows of a long text have {head.overlap} tokens in common; an answer has at most "
                   f"{head.longest_answer}.\n")
     return about
+
+
+def _kind(model: Contextual) -> Kind:
+    if type(model.head) in KINDS:
+        return KINDS[type(model.head)]
+    if tasks.kept(model) is None:
+        return SENTENCES
+    what = "classify" if model.head.classes else "predict"
+    asked = '[("a text", "another one")]' if model.pipeline.joined else '["a text"]'
+    return CLASSES._replace(use=CLASSES.use.format(what=what, asked=asked))
 
 
 def _data(run: Path, kind: Kind) -> str:

@@ -38,19 +38,24 @@ class Classified(NamedTuple):
     """Of each class, in the order of the head's."""
 
 
-def classify(encode: Any, head: Head, texts: Sequence[Any]) -> Classified:
+def classify(encode: Any, head: Head, joined: bool | None, texts: Sequence[Any]) -> Classified:
     """The class of each text, or of each pair of them. Raises as `_applied`."""
-    p = np.asarray(jax.nn.softmax(_applied(encode, head, texts), axis=-1))
+    p = np.asarray(jax.nn.softmax(_applied(encode, head, joined, texts), axis=-1))
     return Classified(tuple(head.classes[n] for n in p.argmax(axis=1)), p)
 
 
-def predict(encode: Any, head: Head, texts: Sequence[Any]) -> Float[np.ndarray, "n"]:
+def predict(encode: Any, head: Head, joined: bool | None, texts: Sequence[Any]) -> Float[np.ndarray, "n"]:
     """The number of each text, or of each pair of them. Raises as `_applied`."""
-    return np.asarray(_applied(encode, head, texts))[:, 0]
+    return np.asarray(_applied(encode, head, joined, texts))[:, 0]
 
 
-def _applied(encode: Any, head: Head, texts: Sequence[Any]) -> Float[Array, "n _"]:
-    """Raises UsageProblem for single texts where pairs are wanted, and the other way round."""
+def _applied(encode: Any, head: Head, joined: bool | None, texts: Sequence[Any]) -> Float[Array, "n _"]:
+    """Raises UsageProblem for single texts where pairs are wanted, and the other way round.
+
+    `joined` says whether the encoder reads pairs as one, see Pipeline.
+    """
+    if joined or joined is None:
+        return head.linear.apply(head.params, jnp.asarray(encode(texts))[:, None])
     wanted = head.linear.texts
     rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
     for number, row in enumerate(rows):

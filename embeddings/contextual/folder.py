@@ -16,6 +16,7 @@ from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
+from embeddings.formats.tasks import CLASSES
 from embeddings.models import averaging, sentence_bert
 from embeddings.models.attention import SUITED
 from embeddings.problems import Problem
@@ -34,7 +35,7 @@ HEADS = "heads.json"
 def read(
     folder: Path, dtype: Literal["float32", "bfloat16"] = "float32", devices: tuple[Any, ...] = ()
 ) -> Contextual:
-    """The model of a folder, with its head where that tags words or answers questions.
+    """The model of a folder, with its head where that tells classes or a number, tags words or answers questions.
 
     Raises Problem, one line, for what is missing, damaged, contradicting or not known.
     """
@@ -50,10 +51,26 @@ def read(
     config = _in(loaded.config, dtype)
     params = jax.tree.map(jnp.asarray, loaded.params)  # or they would be in memory twice, as numpy's and as JAX's
     model = dataclasses.replace(in_use(loaded.family, config, params, tokenizer, devices), pipeline=pipeline)
-    if loaded.head:
-        head = tasks.used(loaded.head, model.longest, place / huggingface.CONFIG)
-        model = dataclasses.replace(model, head=head)
+    if loaded.head and (loaded.head.task != CLASSES or sentence_transformers.alone(folder)):
+        model = tasks.used(model, loaded.head, place / huggingface.CONFIG)
     return _without_removed(model, place / HEADS) if (place / HEADS).is_file() else model
+
+
+def _without(model: Contextual, part: str) -> Contextual:
+    """The model without an optional part of its parameters."""
+    params = {name: some for name, some in model.params.items() if name != part}
+    there = {part: False} if hasattr(model.config, part) else {}
+    return dataclasses.replace(model, params=params, config=dataclasses.replace(model.config, **there))
+
+
+def with_pooler_as_step(model: Contextual) -> Contextual:
+    """BERT's pooler, where a model has one, as what it is: a step after pooling by the first token."""
+    if "pooler" not in model.params:
+        return model
+    pooler = model.params["pooler"]
+    step = Dense(np.asarray(pooler["kernel"]), np.asarray(pooler["bias"]), "tanh")
+    pipeline = dataclasses.replace(model.pipeline, pooling=("cls",), steps=(step,))
+    return dataclasses.replace(_without(model, "pooler"), pipeline=pipeline)
 
 
 def _without_removed(model: Contextual, path: Path) -> Contextual:
@@ -88,14 +105,17 @@ def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) 
 
 def save_sentence_model(
     folder: Path, family: str, config: sentence_bert.Config, longest: int, classes: tuple[str, ...] = (),
-    parts: tuple[str, ...] = (),
+    parts: tuple[str, ...] = (), joined: bool = False,
 ) -> None:
-    """Writes what a run's folder keeps of a model of sentences, and of the classes that it tells by `parts`, if any."""
+    """Writes what a run's folder keeps of a model of sentences, and of the classes that it tells by `parts`, if any.
+
+    `joined` says whether it reads pairs of texts as one.
+    """
     from embeddings.training.architectures import sequences
 
     sequences.save(folder, family, config.encoder)
     said = {"pooling": config.pooling, "steps": [[s.width, s.activation] for s in config.steps], "longest": longest,
-            "classes": classes, "parts": parts}
+            "classes": classes, "parts": parts, "joined": joined}
     write_whole(folder / SENTENCE, json.dumps(said, indent=1) + "\n")
 
 
@@ -108,9 +128,10 @@ def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextu
         steps = tuple(sentence_bert.Step(width, activation) for width, activation in said["steps"])
         config = sentence_bert.Config(encoder, tuple(said["pooling"]), steps)
         longest, classes, parts = said["longest"], tuple(said["classes"]), tuple(said["parts"])
+        joined = said.get("joined", False)  # runs of old do not say it
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Problem(f"{folder / SENTENCE}: no model of sentences ({error!r}): copy the folder again") from None
-    model = sentence_model(family, config, params["model"], Pieces.load(folder / TOKENIZER), longest, dtype)
+    model = sentence_model(family, config, params["model"], Pieces.load(folder / TOKENIZER), longest, dtype, joined)
     head = Head(classes, parts, jax.tree.map(np.asarray, params["objective"])) if parts else None
     return dataclasses.replace(model, head=head)
 
@@ -163,15 +184,16 @@ def sentence_model(
     tokenizer: Pieces,
     longest: int,
     dtype: str | None = None,
+    joined: bool = False,
 ) -> Contextual:
-    """A model of sentences as it is used after training."""
+    """A model of sentences as it is used after training; `joined` says whether it reads pairs of texts as one."""
     params = jax.tree.map(np.asarray, params)
     steps = tuple(
         Dense(*weights, step.activation) if step.width else Normalize()
         for step, weights in zip(config.steps, params["steps"], strict=True)
     )
     model = in_use(family, _in(config.encoder, dtype), params["model"], tokenizer)
-    return dataclasses.replace(model, pipeline=Pipeline(config.pooling, steps, longest))
+    return dataclasses.replace(model, pipeline=Pipeline(config.pooling, steps, longest, joined=joined))
 
 
 def _in(config: Any, dtype: str | None) -> Any:
@@ -194,15 +216,20 @@ def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tu
 def write(folder: Path, model: Contextual, card: str = "") -> None:
     """Writes a folder that transformers and sentence-transformers open, with the same vectors; whole or not at all.
 
-    A tagger is a *ForTokenClassification there, a reader a *ForQuestionAnswering, whose bias is zeros if it has none.
-    Heads that were removed are zeros there; a file beside the weights has them removed when this package reads it.
-    `card` is what its README.md says. Raises Problem where the folder is there, and for a model that is no Transformer.
+    A tagger is a *ForTokenClassification there, a reader a *ForQuestionAnswering, whose bias is zeros if it has none,
+    and a model that tells classes or numbers as its family's *ForSequenceClassification does is one of these, which
+    sentence-transformers opens as a CrossEncoder. Heads of attention that were removed are zeros there; a file beside
+    the weights has them removed when this package reads it. `card` is what its README.md says.
+
+    Raises Problem where the folder is there, for a model that is no Transformer, and for a cross-encoder with another
+    head.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Problem(f"{folder}: is there already: choose another name")
     if isinstance(model.config, averaging.Config):
         raise Problem("this model is no Transformer but a mean of words, which no other library opens: its run's "
                       "folder is what there is of it")
+    head = tasks.kept(model)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -210,12 +237,13 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
         pieces = model.tokenizer
         special = {"pad_token_id": pieces.pad, "bos_token_id": pieces.begin, "eos_token_id": pieces.end}
         whole = removal.filled(model)
-        huggingface.write(part, whole.family, whole.config, whole.params, special, tasks.kept(whole.head))
+        huggingface.write(part, whole.family, whole.config, whole.params, special, head)
         if model.config.stack.kept:
             write_whole(part / HEADS, json.dumps({"kept": model.config.stack.kept}) + "\n")
         pieces.save(part, model.longest)
-        pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
-        sentence_transformers.write(part, pipeline, model.config.stack.width)
+        if not head or head.task != CLASSES:  # or it would open as a model of vectors
+            pipeline = dataclasses.replace(model.pipeline, longest=model.longest)
+            sentence_transformers.write(part, pipeline, model.config.stack.width)
         if card:
             write_whole(part / "README.md", card)
         part.rename(folder)

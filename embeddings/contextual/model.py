@@ -107,7 +107,7 @@ class Contextual:
 
     def encode(
         self,
-        texts: str | Sequence[str],
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
         *,
         layer: int | None = None,
         pooling: Pooling | Sequence[Pooling] | None = None,
@@ -123,7 +123,8 @@ class Contextual:
         """One row a text (a single string is one text), float32.
 
         Args:
-            texts: of any length; see `windows` for those that the model cannot read whole.
+            texts: of any length; see `windows` for those that the model cannot read whole. A cross-encoder reads pairs
+                of texts, each pair as one, and has vectors of these alone.
             layer: whose states are pooled: 0 for what goes into the first, L or -1 for the last. Without it the last's,
                 and what the model does with a pooled vector is done (Dense, Normalize).
             pooling: how, instead of the model's own way.
@@ -138,10 +139,11 @@ class Contextual:
             batch_size: texts of 64 tokens that are read at a time; without it as many as the device is fastest with.
             show_progress_bar: whether standard error is told how far it is.
 
-        Raises Problem for what is not a string, UsageProblem for a layer, pooling or prompt that is not there.
+        Raises Problem for what is not a string, UsageProblem for a layer, pooling or prompt that is not there, and for
+        single texts where pairs are read.
         """
         texts = [texts] if isinstance(texts, str) else texts
-        reading.check(texts)
+        reading.check(texts, self.pipeline.joined)
         program = self.program(layer, pooling, normalize)
         before, screen = self._prompt(prompt_name, prompt), Screen(sys.stderr) if show_progress_bar else None
         parts, cut = [], 0
@@ -162,14 +164,15 @@ class Contextual:
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12) if again else out
 
     def tokens(
-        self, text: str | Sequence[str], *, layer: int | str | None = None, head_mask: HeadMask | None = None
+        self, text: str | Sequence[str] | Sequence[Sequence[str]], *, layer: int | str | None = None,
+        head_mask: HeadMask | None = None,
     ) -> TokenVectors | list[TokenVectors]:
-        """Contextual vectors of the tokens of a text, or of each of several.
+        """Contextual vectors of the tokens of a text, or of each of several; of pairs where `encode` reads pairs.
 
         `layer` is as in `encode`; "all" gives those of all layers, `[L + 1, N, D]`, from what goes into the first on.
         """
         texts = [text] if isinstance(text, str) else text
-        reading.check(texts)
+        reading.check(texts, self.pipeline.joined)
         read = reading.read(self.tokenizer, texts, self.longest, self.pipeline, offsets=True)
         if layer == "all":
             states = [np.asarray(self._output(ids, types, {STATES}, head_mask).states)[:, 0, : len(ids)]
@@ -185,13 +188,13 @@ class Contextual:
         return found[0] if isinstance(text, str) else found
 
     def attention(
-        self, text: str, *, head_mask: HeadMask | None = None
+        self, text: str | Sequence[str], *, head_mask: HeadMask | None = None
     ) -> Float[np.ndarray, "L H N N"] | list[Float[np.ndarray, "_ N N"]]:
         """How much each token of a text looks at each other, `[layer, head, who looks, at whom]`; rows add up to 1.
 
         Of a model with pruned heads, a list of `[H, N, N]`, one a layer.
         """
-        reading.check([text])
+        reading.check([text], self.pipeline.joined)
         read = reading.read(self.tokenizer, [text], self.longest, self.pipeline)
         weights = self._output(read.ids, read.types, {ATTENTION}, head_mask).attention
         N = len(read.ids)
@@ -207,14 +210,14 @@ class Contextual:
         """
         if not isinstance(self.head, Head) or not self.head.classes:
             raise AttributeError("this model tells no classes: train it with --sentence_bert.loss=softmax")
-        return functools.partial(classify, self.encode, self.head)
+        return functools.partial(classify, self.encode, self.head, self.pipeline.joined)
 
     @property
     def predict(self) -> Callable[[Sequence[Any]], Float[np.ndarray, "n"]]:
         """A function of texts, or of pairs, to numbers; of models that were trained with loss regression only."""
         if not isinstance(self.head, Head) or self.head.classes:
             raise AttributeError("this model tells no numbers: train it with --sentence_bert.loss=regression")
-        return functools.partial(predict, self.encode, self.head)
+        return functools.partial(predict, self.encode, self.head, self.pipeline.joined)
 
     @property
     def tag(self) -> Callable[[Sequence[Sequence[str]]], list[tuple[str, ...]]]:
@@ -263,6 +266,7 @@ class Contextual:
 
     def read(self, texts: Sequence[str]) -> reading.Reading:
         """What the model reads of texts, the default prompt before them, cut where they are too long."""
+        reading.check(texts, self.pipeline.joined)
         return reading.read(self.tokenizer, texts, self.longest, self.pipeline, self._prompt(None, None))
 
     def packer(self, batch_size: int | None = None) -> Packer:

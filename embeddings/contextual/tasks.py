@@ -1,28 +1,43 @@
 """Heads of transformers' folders (formats/tasks.py) as they are used here, and the other way round."""
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from embeddings.contextual.classes import Head
+from embeddings.contextual.model import Contextual
 from embeddings.contextual.tokens import Reader, Tagger
-from embeddings.formats.tasks import TaskHead
+from embeddings.formats import tasks
+from embeddings.formats.families import FAMILIES
+from embeddings.formats.sentence_transformers import Dense
+from embeddings.formats.tasks import ANSWERS, CLASSES, TAGS, TASKS, TaskHead
 from embeddings.parts import tokens as parts
 from embeddings.problems import Problem
 
-TAGS, ANSWERS = "TokenClassification", "QuestionAnswering"
 READER = {"doc_stride": "overlap", "max_answer_len": "longest_answer", "handle_impossible_answer": "may_be_empty"}
 """A reader's fields by the names that transformers has for them."""
 
 
-def used(head: TaskHead, longest: int, path: Path) -> Tagger | Reader:
-    """A folder's head for a model that reads `longest` tokens; `path` is its config.json.
-
-    Where this does not say how a reader is used, windows overlap and answers are bounded as --reader's flags have it,
-    and it may answer nothing: others' folders do not tell whether a model has learnt to, as SQuAD 2's have, and in one
-    that has not the first token hardly ever scores highest. Raises Problem for settings that a reader cannot have.
-    """
+def used(model: Contextual, head: TaskHead, path: Path) -> Contextual:
+    """A folder's model with its head; `path` is its config.json. Raises Problem for settings that it cannot have."""
     if head.task == TAGS:
-        return Tagger(head.labels, head.params)
+        return dataclasses.replace(model, head=Tagger(head.labels, head.params))
+    if head.task == ANSWERS:
+        return dataclasses.replace(model, head=_reader(head, model.longest, path))
+    first, *last = (head.params["dense"], {name: head.params[name] for name in ("kernel", "bias")})
+    dense = Dense(np.asarray(first["kernel"]), np.asarray(first["bias"]), activation(head.family))
+    pipeline = dataclasses.replace(model.pipeline, pooling=("cls",), steps=(dense,), joined=None)
+    return dataclasses.replace(model, pipeline=pipeline, head=Head(head.labels, ("u",), *last))
+
+
+def _reader(head: TaskHead, longest: int, path: Path) -> Reader:
+    """For a model that reads `longest` tokens.
+
+    Where the folder does not say how it is used, windows overlap and answers are bounded as --reader's flags have it,
+    and it may answer nothing: others' folders do not tell whether a model has learnt to, as SQuAD 2's have, and in one
+    that has not the first token hardly ever scores highest.
+    """
     flags = parts.Reader()
     usual = {"overlap": min(flags.overlap, longest // 4), "longest_answer": flags.longest_answer, "may_be_empty": True}
     said = usual | {ours: head.settings[theirs] for theirs, ours in READER.items() if theirs in head.settings}
@@ -34,14 +49,40 @@ def used(head: TaskHead, longest: int, path: Path) -> Tagger | Reader:
     return Reader(head.params, **said)
 
 
-def kept(head: Any) -> TaskHead | None:
-    """What a folder keeps of a head; None of one that no class here has.
+def activation(family: str) -> str:
+    """What follows the first map of a family's head of classes."""
+    return tasks.ACTIVATIONS.get(family, "tanh")
 
-    A reader without a bias gets zeros for it.
+
+def kept(model: Contextual) -> TaskHead | None:
+    """What a folder keeps of a model's head; None of one that no class has, and of a model of vectors.
+
+    A reader without a bias gets zeros for it. Raises Problem for a cross-encoder with a head that no class has.
     """
+    head, family = model.head, model.family
     if isinstance(head, Tagger):
-        return TaskHead(TAGS, head.classes, params=head.params)
+        return TaskHead(TAGS, family, head.classes, params=head.params)
     if isinstance(head, Reader):
         settings = {theirs: getattr(head, ours) for theirs, ours in READER.items()}
-        return TaskHead(ANSWERS, settings=settings, params={"bias": np.zeros(2, np.float32)} | head.params)
-    return None
+        return TaskHead(ANSWERS, family, settings=settings, params={"bias": np.zeros(2, np.float32)} | head.params)
+    steps, width = model.pipeline.steps, model.config.stack.width
+    if isinstance(head, Head) and head.parts == ("u",) and not unlike(
+            family, model.pipeline.pooling, [(step.kernel.shape[1], step.activation) if isinstance(step, Dense) else ()
+                                             for step in steps], width):
+        bias = np.zeros(width, np.float32) if steps[0].bias is None else steps[0].bias
+        params: Any = {"dense": {"kernel": steps[0].kernel, "bias": bias}, **head.params}
+        return TaskHead(CLASSES, family, head.classes, params=params)
+    if model.pipeline.joined is False:
+        return None
+    raise Problem("this model reads pairs as one, and is no folder of transformers: "
+                  f"{unlike(family, model.pipeline.pooling, [], width)}; its run's folder is what there is of it")
+
+
+def unlike(family: str, pooling: tuple[str, ...], steps: Any, width: int) -> str:
+    """Why a model is none of its family's *ForSequenceClassification, its steps as (width, function); else nothing."""
+    if not TASKS[CLASSES].table(family):
+        return f"transformers has no head of {family} that is known here"
+    if pooling == ("cls",) and [tuple(step) for step in steps] == [(width, activation(family))]:
+        return ""
+    name = tasks.class_name(FAMILIES[family], CLASSES)
+    return f"{name} has pooling cls and one {activation(family)} layer of width {width}"

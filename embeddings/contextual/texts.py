@@ -57,23 +57,36 @@ class Windows(NamedTuple):
     """Tokens that a window has in common with the next; None reads the first window only."""
 
 
-def check(texts: Sequence[object]) -> None:
-    """Raises Problem that names the first of the texts that is not a string."""
+def check(texts: Sequence[object], joined: bool | None = False) -> None:
+    """Raises Problem that names the first of the texts that is none, and UsageProblem for a single one among pairs.
+
+    `joined` says which of both a model reads, see Pipeline.
+    """
+    pairs = joined or (joined is None and len(texts) > 0 and not isinstance(texts[0], str))
     for number, text in enumerate(texts):
-        if not isinstance(text, str):
+        if pairs and isinstance(text, str):
+            raise UsageProblem(f"text {number} (from 0): pairs are read, not single texts: give (first, second)")
+        if pairs and not (isinstance(text, Sequence) and len(text) == 2 and all(isinstance(one, str) for one in text)):
+            raise Problem(f"pair {number} (from 0) is {type(text).__name__}, not two strings: {text!r:.40}")
+        if not pairs and not isinstance(text, str):
             raise Problem(f"text {number} (from 0) is {type(text).__name__}, not a string: {text!r:.40}")
 
 
 def read(
     tokenizer: Pieces,
-    texts: Sequence[str],
+    texts: Sequence[str] | Sequence[Sequence[str]],
     longest: int,
     pipeline: Pipeline = ALONE,
     prompt: str = "",
     overlap: int | None = None,
     offsets: bool = False,
 ) -> Reading:
-    """Texts as a model with `longest` tokens reads them. Raises UsageProblem for an overlap as long as a window."""
+    """Texts, or pairs, as a model with `longest` tokens reads them.
+
+    Raises UsageProblem for an overlap as long as a window, and for prompts and windows of pairs, which have none.
+    """
+    if len(texts) and not isinstance(texts[0], str):
+        return _pairs(tokenizer, texts, longest, pipeline, bool(prompt) or overlap is not None, offsets)
     frame = tokenizer.frame()
     room = longest - tokenizer.added()
     if overlap is not None and not 0 <= overlap < room:
@@ -91,6 +104,16 @@ def read(
         skipped = np.where(first, before, 0)
     cut = 0 if overlap is not None else int(np.sum(whole.lengths > room))
     return Reading(encoded.ids, encoded.types, encoded.starts, encoded.offsets, skipped, owner, cut, len(texts))
+
+
+def _pairs(
+    tokenizer: Pieces, pairs: Sequence[Sequence[str]], longest: int, pipeline: Pipeline, asked: bool, offsets: bool
+) -> Reading:
+    if asked:
+        raise UsageProblem("pairs are read without a prompt and in one window: leave both out")
+    pairs = [(first.lower(), second.lower()) for first, second in pairs] if pipeline.lower else pairs
+    made, cut = tokenizer.joined(pairs, longest, offsets)
+    return Reading(made.ids, made.types, made.starts, made.offsets, None, np.arange(len(pairs)), cut, len(pairs))
 
 
 def windows(

@@ -36,9 +36,15 @@ class Broken(NamedTuple):
     """What is wrong, and the remedy."""
 
 
-def read(file: Path, columns: tuple[str, ...], label: str = "") -> Iterator[Example | Broken]:
-    """The examples of a file, in order. Raises Problem where the file or a column is not there, or it is damaged."""
-    for number, row in enumerate(rows(file, (*columns, *((label,) if label else ()))), 1):
+def read(
+    file: Path, columns: tuple[str, ...], label: str = "", header: tuple[str, ...] = ()
+) -> Iterator[Example | Broken]:
+    """The examples of a file, in order; `header` names the columns of a .tsv whose first line does not.
+
+    Raises Problem where the file or a column is not there, or it is damaged.
+    """
+    named = (*columns, *((label,) if label else ()))
+    for number, row in enumerate(_table(file, named, FLAG, header) if header else rows(file, named), 1):
         where = f"{file}:{number}"
         if isinstance(row, Broken):
             yield row
@@ -92,12 +98,14 @@ def _json(file: Path, names: tuple[str, ...], flag: str) -> Iterator[tuple | Bro
             yield Broken(f"{file}:{number}", f"no {missing[0]}") if missing else tuple(record[name] for name in names)
 
 
-def _table(file: Path, names: tuple[str, ...], flag: str) -> Iterator[tuple | Broken]:
+def _table(
+    file: Path, names: tuple[str, ...], flag: str, header: tuple[str, ...] = ()
+) -> Iterator[tuple | Broken]:
     tabs = ".tsv" in file.suffixes
     with _opened(file) as lines:
         guarded = _guarded(file, lines)
         rows = (line.rstrip("\r\n").split("\t") for line in guarded) if tabs else csv.reader(guarded)
-        header = next(rows, [])
+        header = list(header) or next(rows, [])
         _known(file, names, header, flag)
         places = [header.index(name) for name in names]
         for number, row in enumerate(rows, 1):

@@ -6,15 +6,17 @@
     snli-triplets     triplets: a sentence, what follows from it, and what contradicts it
     stsb              pairs with a score, 0 to 1
     mrpc              pairs with a class: whether one is a paraphrase of the other
+    glue-TASK         GLUE's training parts, see glue.py: texts or pairs with a class, pairs of sts-b with a number
     mrpc-paraphrases, quora, flickr8k   pairs: paraphrases, equal questions, captions of one picture
 """
 import dataclasses
+import functools
 import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from embeddings.corpus import python_docs
+from embeddings.corpus import glue, python_docs
 from embeddings.corpus.example_files import Broken, Example
 from embeddings.problems import Problem
 
@@ -30,7 +32,7 @@ class Set:
     columns: int
     """Texts of an example."""
     label: str
-    """What its label is: "", "class" or "score"."""
+    """What its label is: "", "class", "score" or "number"."""
     read: Read
     """Its examples, from the folder of data sets."""
 
@@ -140,6 +142,8 @@ SETS = {
     "mrpc-paraphrases": Set(2, "", mrpc_paraphrases),
     "quora": Set(2, "", quora),
     "flickr8k": Set(2, "", flickr8k),
+    **{name: Set(len(task.columns), task.kind, functools.partial(glue.read, name=name))
+       for name, task in glue.TASKS.items()},
 }
 PYTHON_DOCS = "python_docs"
 HELD_OUT = frozenset(("absl", "asyncio", "email", "flax", "optax", "tkinter"))

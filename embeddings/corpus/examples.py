@@ -1,14 +1,16 @@
 """A set of examples as memory-mapped ids on disk, made once and found again by its content and its tokenizer.
 
 A folder holds the ids of all texts one after another (int32), where each text starts (int64), and the labels (float32):
-a score as it is, a class by its number. Texts are cut to a length; special tokens are among the ids.
+a score as it is, a class by its number. Texts are cut to a length; special tokens are among the ids. Where the two
+texts of an example are read as one, it holds them as one text, and the type of each token (int8).
 """
+import contextlib
 import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
@@ -17,12 +19,22 @@ from embeddings.corpus import writing
 from embeddings.corpus.example_files import Broken, Example
 from embeddings.corpus.shards import Progress
 from embeddings.problems import Problem
-from embeddings.tokenizers.frames import Ragged, framed
+from embeddings.tokenizers.frames import Encoded, Ragged, framed, shortened
 from embeddings.tokenizers.pieces import Pieces
 
 FORMAT = 1
 AT_ONCE = 8192
 """Examples cut into tokens at a time."""
+
+
+class Some(NamedTuple):
+    """The texts of n examples one after another."""
+
+    ids: Int32[np.ndarray, "tokens"]
+    types: Int32[np.ndarray, "tokens"]
+    """1 for the second of two texts that are read as one, where the tokenizer tells them apart."""
+    starts: Int64[np.ndarray, "texts_and_end"]
+    labels: Float32[np.ndarray, "n"]
 
 
 class Stored:
@@ -38,7 +50,9 @@ class Stored:
             self._labels = np.memmap(folder / "labels", "<f4", "r")
             self.tokens = int(self._starts[-1])
             self._ids = np.memmap(folder / "ids", "<i4", "r")
-            if len(self._ids) != self.tokens or len(self._starts) != len(self._labels) * self.columns + 1:
+            self._types = np.memmap(folder / "types", "i1", "r") if (folder / "types").exists() else None
+            sizes = {len(array) for array in (self._ids, self._types) if array is not None}
+            if sizes != {self.tokens} or len(self._starts) != len(self._labels) * self.columns + 1:
                 raise ValueError("files of other sizes than the manifest says")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Problem(f"{folder}: damaged ({error}); delete this folder: it is made again") from None
@@ -46,15 +60,14 @@ class Stored:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def read(
-        self, numbers: Int64[np.ndarray, "n"]
-    ) -> tuple[Int32[np.ndarray, "tokens"], Int64[np.ndarray, "texts_and_end"], Float32[np.ndarray, "n"]]:
-        """Ids of the texts of some examples one after another, where each starts, and the labels."""
+    def read(self, numbers: Int64[np.ndarray, "n"]) -> Some:
+        """Some examples."""
         texts = (numbers[:, None] * self.columns + np.arange(self.columns)).reshape(-1)
         begins, lengths = self._starts[texts], self._starts[texts + 1] - self._starts[texts]
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         source = np.repeat(begins - starts[:-1], lengths) + np.arange(starts[-1])
-        return np.asarray(self._ids[source]), starts, np.asarray(self._labels[numbers])
+        types = np.zeros(len(source), np.int32) if self._types is None else self._types[source].astype(np.int32)
+        return Some(np.asarray(self._ids[source]), types, starts, np.asarray(self._labels[numbers]))
 
 
 def prepare(
@@ -68,6 +81,7 @@ def prepare(
     classes: tuple[str, ...] = (),
     skip: bool = False,
     progress: Progress | None = None,
+    joined: bool = False,
 ) -> Stored:
     """The examples of a set, made or found in `cache`.
 
@@ -82,16 +96,17 @@ def prepare(
         classes: the classes that are known, in order; empty takes those that are found, sorted.
         skip: whether broken rows are counted and left out; otherwise the first one ends it.
         progress: told (what, done, all).
+        joined: whether the two texts of each example are read as one.
 
     Raises Problem with file and row for a broken row, a label that is no class or number, and where there are none.
     """
     described = {"format": FORMAT, "content": content, "tokenizer": pieces.digest(), "longest": longest, "label": label,
-                 "classes": classes, "skip": skip}
+                 "classes": classes, "skip": skip} | ({"joined": True} if joined else {})
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache / f"examples-{key}"
     if not folder.exists():
         with writing.written(folder) as part:
-            _Writer(part, name, pieces, longest, label, classes, skip).write(examples, progress)
+            _Writer(part, name, pieces, longest, label, classes, skip, joined).write(examples, progress)
     return Stored(folder)
 
 
@@ -104,6 +119,7 @@ class _Writer:
     label: str
     classes: tuple[str, ...]
     skip: bool
+    joined: bool = False
     broken: int = 0
     first_broken: str = ""
     columns: int = 0
@@ -113,11 +129,15 @@ class _Writer:
         """All files of the folder."""
         labels: list[Any] = []
         total = 0
-        with (self.part / "ids").open("wb") as ids, (self.part / "starts").open("wb") as starts:
+        names = ("ids", "starts", *(["types"] if self.joined else []))
+        with contextlib.ExitStack() as files:
+            ids, starts, *types = (files.enter_context((self.part / name).open("wb")) for name in names)
             np.zeros(1, "<i8").tofile(starts)
             for some in self._portions(examples):
-                encoded = self._encoded([text for example in some for text in example.texts])
+                encoded = self._encoded(some)
                 encoded.ids.astype("<i4").tofile(ids)
+                for file in types:
+                    encoded.types.astype("i1").tofile(file)
                 (encoded.starts[1:] + total).astype("<i8").tofile(starts)
                 total += int(encoded.starts[-1])
                 labels += [example.label for example in some]
@@ -127,8 +147,8 @@ class _Writer:
             why = f", but {self.broken} broken rows, the first {self.first_broken}" if self.broken else ""
             raise Problem(f"{self.name}: no example in it{why}: name other --examples.sets")
         self._numbers(labels).astype("<f4").tofile(self.part / "labels")
-        manifest = {"columns": self.columns, "classes": self.classes, "broken": self.broken, "cut": self.cut,
-                    "first_broken": self.first_broken}
+        manifest = {"columns": 1 if self.joined else self.columns, "classes": self.classes, "broken": self.broken,
+                    "cut": self.cut, "first_broken": self.first_broken}
         (self.part / writing.MANIFEST).write_text(json.dumps(manifest))
 
     def _portions(self, examples: Iterable[Example | Broken]) -> Iterator[list[Example]]:
@@ -149,14 +169,16 @@ class _Writer:
         if some:
             yield some
 
-    def _encoded(self, texts: list[str]) -> Any:
-        whole = self.pieces.encode(texts, special=False)
+    def _encoded(self, some: list[Example]) -> Encoded:
+        if self.joined:
+            encoded, cut = self.pieces.joined([example.texts for example in some], self.longest)
+            self.cut += cut
+            return encoded
+        whole = self.pieces.encode([text for example in some for text in example.texts], special=False)
         room = self.longest - self.pieces.added()
         self.cut += int(np.sum(whole.lengths > room))
-        lengths = np.minimum(whole.lengths, room)
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        source = np.repeat(whole.starts[:-1] - starts[:-1], lengths) + np.arange(starts[-1])
-        return framed(self.pieces.frame(), Ragged(whole.ids[source], starts, None))
+        kept = shortened(Ragged(whole.ids, whole.starts, None), np.minimum(whole.lengths, room))
+        return framed(self.pieces.frame(), kept)
 
     def _numbers(self, labels: list[Any]) -> np.ndarray:
         """Labels as numbers; classes that are not named beforehand are numbered in order."""

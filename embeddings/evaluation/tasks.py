@@ -16,9 +16,10 @@
     a vector of every word of a sentence
         entities        named entities by a probe
     classes, numbers, tags or answers of its own
-        classes         accuracy on the test parts of those of SST2, SST5, TREC, SUBJ (every tenth text) and
-                        Banking77 that have the same ones
-        regression      Spearman's rho of its numbers for the pairs of the STS benchmark
+        classes         accuracy on the test parts of those of SST2, SST5, TREC, SUBJ (every tenth text),
+                        Banking77, and of pairs MRPC and SNLI, that have the same ones
+        regression      Pearson's and Spearman's correlation of its numbers for the pairs of the STS benchmark
+        glue-cola, -sst-2, -mrpc, -sts-b, -qqp, -mnli, -qnli, -rte    the development part of one of GLUE's tasks
         tags            named entities of those of WNUT17 and CoNLL-2003 whose types are the model's
         answers         spans that answer the questions of SubjQA, XQuAD and SQuAD
     a model of running text
@@ -30,6 +31,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from embeddings.contextual.texts import ALONE
+from embeddings.corpus import glue
 from embeddings.encoder import Pooling, WordVectors
 from embeddings.evaluation import (
     analogies,
@@ -41,6 +44,7 @@ from embeddings.evaluation import (
     judged,
     labelled,
     pair_classification,
+    paired,
     perplexity,
     retrieval,
     scores,
@@ -125,6 +129,8 @@ class Task:
     def lacking(self, model: Any) -> str | None:
         """What the model lacks for this task; None where it lacks nothing."""
         wanted, signs = NEEDS[self.needs]
+        if self.needs in ("texts", "tokens", "predictions") and getattr(model, "pipeline", ALONE).joined:
+            return f"needs {wanted}, and the model reads pairs of texts as one"
         return None if any(hasattr(model, sign) for sign in signs) else f"needs {wanted}, which the model has not"
 
     def beside_baselines(self, model: Any) -> tuple[tuple[Result, ...], str | None]:
@@ -243,32 +249,50 @@ def _none_of(data: Path, module: Any) -> str | None:
 
 
 def _classes(name: str, data: Path, options: Options) -> Task:
-    sets = [labelled.parted(labelled.read(data, found)) for found in labelled.find(data, OWN)]
+    tests = [(one.name, labelled.parted(one).test) for one in
+             (labelled.read(data, found) for found in labelled.find(data, OWN))]
+    single = [paired.Told(name, test.texts, test.labels) for name, test in tests]
+    sets = {1: single, 2: list(paired.find(data))}
 
     def run(model: Any) -> tuple[Result, ...]:
-        own = [one for one in sets if {*one.test.labels} <= {*model.head.classes} and model.head.linear.texts == 1]
-        measured = []
-        for one in own:
-            found = model.classify(one.test.texts).labels
-            right = sum(a == b for a, b in zip(found, one.test.labels, strict=True))
-            measured.append(scores.Score(one.name, "accuracy", right / len(found), len(found), len(found)))
-        return (scores.Result("classes", tuple(measured)),)
+        own = [one for n in read_at_once(model) for one in sets[n] if {*one.labels} <= {*model.head.classes}]
+        return (scores.Result("classes", tuple(score for one in own for score in paired.classes(model, one))),)
 
     return Task(name, "classes", run, lambda results: scores.table("Classes", results, "texts", ()))
 
 
 def _regression(name: str, data: Path, options: Options) -> Task:
-    sets = [sts.read(data, found) for found in _OF_BENCHMARK.values()]
+    read = (sts.read(data, found) for found in _OF_BENCHMARK.values())
+    sets = [paired.Told(one.name, tuple(zip(one.first, one.second, strict=True)), tuple(map(str, one.judgements)))
+            for one in read]
 
     def run(model: Any) -> tuple[Result, ...]:
-        measured = []
-        for one in sets:
-            pairs = list(zip(one.first, one.second, strict=True))
-            rho = word_similarity.spearman(model.predict(pairs), one.judgements)
-            measured.append(scores.Score(one.name, "Spearman", rho, len(pairs), len(pairs)))
-        return (scores.Result("regression", tuple(measured)),)
+        own = sets if 2 in read_at_once(model) else ()
+        return (scores.Result("regression", tuple(score for one in own for score in paired.numbers(model, one))),)
 
     return Task(name, "numbers", run, lambda results: scores.table("Regression", results, "pairs", ()))
+
+
+def read_at_once(model: Any) -> tuple[int, ...]:
+    """Of how many texts a model tells something: one, or two, or either."""
+    joined = getattr(model, "pipeline", ALONE).joined
+    return (1, 2) if joined is None else (2 if joined else model.head.linear.texts,)
+
+
+def _glue(name: str, data: Path, options: Options) -> Task:
+    parts, number = paired.read(data, name), glue.TASKS[name].kind == "number"
+    measures = paired.MEASURES.get(name, ("accuracy",))
+
+    def run(model: Any) -> tuple[Result, ...]:
+        if len(glue.TASKS[name].columns) not in read_at_once(model):
+            raise Problem(f"{name} is of {'pairs' if isinstance(parts[0].texts[0], tuple) else 'single texts'}, which "
+                          "the model does not read: leave it out")
+        found = [paired.numbers(model, one) if number else paired.classes(model, one, measures) for one in parts]
+        return (scores.Result("GLUE", tuple(score for some in found for score in some)),)
+
+    return Task(name, "numbers" if number else "classes", run,
+                lambda results: scores.table(f"GLUE, development part of {glue.TASKS[name].folder}", results, "texts",
+                                             ()))
 
 
 def _tags(name: str, data: Path, options: Options) -> Task:
@@ -294,6 +318,12 @@ def _answers(name: str, data: Path, options: Options) -> Task:
         return (answers.evaluate(answer, sets),)
 
     return Task(name, "answers", run, answers.table)
+
+
+def _no_glue(name: str, data: Path) -> str | None:
+    """What is missing of one of GLUE's development parts."""
+    return next(filter(None, (_unless(glue.path(data, name, part)) for part in glue.TASKS[name].measured.values())),
+                None)
 
 
 def _unless(file: Path) -> str | None:
@@ -337,8 +367,9 @@ KINDS = {
         lambda data: _unless_all(data, entities.SETS["WNUT17"]), _entities),
     "retrieval": Kind(
         lambda data: None if judged.find(data) else f"{data} holds none of {', '.join(judged.NAMES)}", _retrieval),
-    "classes": Kind(lambda data: None if labelled.find(data, OWN) else f"{data / labelled.FOLDER} holds none of "
-                                                                       f"{', '.join(OWN)}", _classes),
+    "classes": Kind(lambda data: None if labelled.find(data, OWN) or paired.find(data) else
+                    f"{data / labelled.FOLDER} holds none of {', '.join(OWN)}, and {data} no pairs of MRPC or SNLI",
+                    _classes),
     "regression": Kind(lambda data: _unless(data / sts.BENCHMARK["STSBenchmark"]), _regression),
     "tags": Kind(lambda data: None if entities.find(data) else _unless_all(data, entities.SETS["WNUT17"]), _tags),
     "answers": Kind(
@@ -346,11 +377,12 @@ KINDS = {
     "documentation": Kind(lambda _: None, _documentation),
     "senteval": Kind(lambda data: _none_of(data, senteval), _senteval),
     "perplexity": Kind(lambda _: None, _perplexity),
+    **{name: Kind(functools.partial(_no_glue, name), _glue) for name in glue.TASKS},
 }
 TASKS = tuple(KINDS)
 WITHOUT_DATA = ("python_docs", "documentation", "perplexity")
 NAMED = {"sts-b": "is among those of sts", "sts-b-dev": "is for choosing among runs", "documentation": "takes minutes",
-         "senteval": "takes minutes"}
+         "senteval": "takes minutes", **dict.fromkeys(glue.TASKS, "is for what was trained on it")}
 """Tasks that need no folder of data sets; and those that are run only where they are named, and why."""
 
 

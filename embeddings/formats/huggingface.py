@@ -72,10 +72,12 @@ def read(folder: Path) -> Loaded:
     head = tasks.named(theirs, family, folder / CONFIG)
     found = tensors.Tensors(folder)
     names = {_canonical(name, family): name for name in found}
-    there = {leaf.ours.partition("/")[0] for leaf in family.leaves(0) if leaf.theirs in names}
+    of_head = {_canonical(leaf.theirs, family) for leaf in (head.leaves() if head else ())}
+    there = {leaf.ours.partition("/")[0] for leaf in family.leaves(0) if leaf.theirs in names.keys() - of_head}
     config = _with(config, there)
     shapes = leaf_shapes(family, config) | (head.shapes(config.stack.width) if head else {})
-    leaves = [leaf for leaf in _leaves(family, config, head) if leaf.ours in shapes]
+    leaves = [leaf._replace(theirs=_canonical(leaf.theirs, family)) for leaf in _leaves(family, config, head)
+              if leaf.ours in shapes]
     _check(folder, found, names, leaves, shapes, family)
     arrays: dict[str, list[np.ndarray]] = {}
     for leaf in leaves:
@@ -167,7 +169,8 @@ def write(
     """Writes config.json and model.safetensors, which transformers opens. All layers must have all their heads.
 
     `special` are ids of special tokens by their names in config.json, where these are the tokenizer's to say. With a
-    `head` the class is that of its task, which has neither a pooler nor predictions of words: these are left out.
+    `head` the class is that of its task, which has neither predictions of words nor a pooler but in its head: these are
+    left out.
     """
     kind = FAMILIES[family]
     if head:

@@ -62,10 +62,12 @@ class Pipeline:
     """Whether the tokens of a prompt are pooled with the others."""
     lower: bool = False
     """Whether texts are lower-cased before they reach the tokenizer."""
+    joined: bool | None = False
+    """Whether what is read are pairs of texts, each as one (a cross-encoder); None where nobody says, and either is."""
 
 
 def read(folder: Path) -> Pipeline:
-    """What the folder says; a folder without modules.json is a model alone, whose states are averaged.
+    """What the folder says; a model that is alone has its states averaged.
 
     Raises Problem, naming the file, for what is broken or not known here.
     """
@@ -78,7 +80,7 @@ def read(folder: Path) -> Pipeline:
     if not isinstance(prompts, dict) or (default is not None and default not in prompts):
         raise Problem(f"{folder / PROMPTS}: default_prompt_name {default!r} is none of the prompts: correct it")
     about = {"longest": longest, "prompts": prompts, "prompt": default, "lower": bool(length.get("do_lower_case"))}
-    if not (folder / MODULES).is_file():
+    if alone(folder):
         return Pipeline(**about)
     pooling, steps = None, []
     for kind, path in _modules(folder):
@@ -91,6 +93,12 @@ def read(folder: Path) -> Pipeline:
     if pooling is None:
         raise Problem(f"{folder / MODULES}: no Pooling among the modules, so texts have no vectors")
     return Pipeline(*pooling[:1], steps=tuple(steps), prompt_counts=pooling[1], **about)
+
+
+def alone(folder: Path) -> bool:
+    """Whether no modules make vectors of the model's states: it has none beside it, or is a cross-encoder."""
+    length = _json(folder / LENGTH) if (folder / LENGTH).is_file() else {}
+    return not (folder / MODULES).is_file() or length.get("transformer_task") == "sequence-classification"
 
 
 def model_folder(folder: Path) -> Path:

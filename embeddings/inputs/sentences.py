@@ -11,8 +11,9 @@ import functools
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Int64
+from jaxtyping import Array, Bool, Float, Int, Int32, Int64
 
+from embeddings.corpus.examples import Some
 from embeddings.inputs.mixture import Mixture
 from embeddings.inputs.packing import doubled, enough, laid, pack, slots
 from embeddings.inputs.sequences import Tokens
@@ -54,10 +55,8 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def read(
-        self, numbers: Int64[np.ndarray, "n"]
-    ) -> tuple[Int32[np.ndarray, "tokens"], Int64[np.ndarray, "texts_and_end"], Float32[np.ndarray, "n"]]:
-        """Ids of the texts of some examples one after another, where each starts, and the labels."""
+    def read(self, numbers: Int64[np.ndarray, "n"]) -> Some:
+        """Some of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,12 +94,12 @@ class Batches:
 
     def __call__(self, n: int) -> Batch:
         """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""
-        ids, starts, labels = self._examples(n)
+        ids, types, starts, labels = self._examples(n)
         C = (len(starts) - 1) // len(labels)
         lengths = np.diff(starts)
         packed = pack(lengths, (self.length,))
         B = doubled(self.rows, len(packed.lengths))
-        tokens = Tokens(*laid(packed, lengths, (B, self.length), ids), np.zeros((B, self.length), np.int32))
+        tokens = Tokens(*laid(packed, lengths, (B, self.length), ids, types))
         places = (packed.row * slots(self.length) + packed.slot).reshape(-1, C)
         texts = equal(ids, starts).reshape(-1, C)
         weight = np.where(repeated(texts), 0, 1) if self.distinct else np.ones(len(labels))
@@ -117,23 +116,21 @@ class Batches:
         places = np.pad(places, (more, (0, 0))).astype(np.int32)
         return Batch(tokens, tokens.segments, places, labels, np.array(words, np.int32))
 
-    def _examples(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids of the texts of a batch one after another, where each starts, and the labels."""
-        ids, lengths, labels = [], [], []
+    def _examples(self, n: int) -> Some:
+        """The examples of a batch."""
         chosen = self._mixture.examples(n * self.batch, (n + 1) * self.batch)
-        for some, numbers in zip(self.sets, chosen, strict=True):
-            read, starts, label = some.read(numbers)
-            ids.append(read)
-            lengths.append(np.diff(starts))
-            labels.append(label)
-        ids, lengths, labels = (np.concatenate(parts) for parts in (ids, lengths, labels))
+        read = [some.read(numbers) for some, numbers in zip(self.sets, chosen, strict=True)]
+        ids, types, labels = (np.concatenate([getattr(some, name) for some in read])
+                              for name in ("ids", "types", "labels"))
+        lengths = np.concatenate([np.diff(some.starts) for some in read])
         if self.twice:
             starts = np.concatenate([[0], np.cumsum(lengths)])
             source = np.repeat(starts[:-1], 2)
             lengths = np.repeat(lengths, 2)
             ends = np.cumsum(lengths)
-            ids = ids[np.repeat(source - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)]
-        return ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), labels
+            place = np.repeat(source - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+            ids, types = ids[place], types[place]
+        return Some(ids, types, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), labels)
 
 
 def equal(ids: Int32[np.ndarray, "tokens"], starts: Int64[np.ndarray, "texts_and_end"]) -> Int64[np.ndarray, "texts"]:

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from embeddings import encoder
 from embeddings.contextual import folder as folders
-from embeddings.contextual import words
+from embeddings.contextual import tasks, words
 from embeddings.contextual.classes import Head
 from embeddings.contextual.model import Contextual
 from embeddings.corpus import documents, example_files, example_sets, examples, pieces
@@ -18,8 +18,10 @@ from embeddings.corpus.example_files import Broken, Example
 from embeddings.evaluation import labelled
 from embeddings.experiment import Experiment, SentenceBert
 from embeddings.files import sha256
+from embeddings.formats.sentence_transformers import Dense
 from embeddings.levels import Place, sequences
 from embeddings.models import averaging, sentence_bert
+from embeddings.models.pooling import NORMALIZE
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.spelling import suggestion
@@ -73,13 +75,14 @@ class Prepared:
     def job(self, mesh: Mesh) -> Job:
         """What the loop runs, on a mesh."""
         material = sentences.Material(self.sets, self.pieces.size, len(self.classes))
-        return sentences.build(self.settings, material, mesh, (self.config, self.start.params) if self.start else None)
+        return sentences.build(self.settings, material, mesh, self.initial)
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer and the configuration."""
         self.pieces.save(folder / folders.TOKENIZER)
         folders.save_sentence_model(
-            folder, self.family, self.config, self.settings.model.length, self.classes, self.parts
+            folder, self.family, self.config, self.settings.model.length, self.classes, self.parts,
+            self.settings.model.joined,
         )
 
     @property
@@ -87,6 +90,13 @@ class Prepared:
         """What the model tells classes or numbers by, where it does."""
         part = self.settings.model
         return part.parts if part.loss in ("softmax", "regression") and not part.matryoshka else ()
+
+    @property
+    def initial(self) -> tuple[sentence_bert.Config, Any] | None:
+        """What training goes on from: the configuration, and parameters of it."""
+        if not self.start:
+            return None
+        return self.config, {"model": self.start.params, "steps": started_steps(self.start, self.config)}
 
     @property
     def family(self) -> str:
@@ -108,12 +118,14 @@ class Prepared:
     def opening(self) -> str:
         """Examples and tokens."""
         number, tokens = sum(map(len, self.sets)), sum(some.tokens for some in self.sets)
-        return f"{number:,} examples of {self.sets[0].columns} texts, {tokens:,} tokens"
+        texts = "two texts, read as one" if self.settings.model.joined else f"{self.sets[0].columns} texts"
+        return f"{number:,} examples of {texts}, {tokens:,} tokens"
 
     def model(self, tables: Any) -> Contextual:
         """The model for use."""
+        part = self.settings.model
         model = folders.sentence_model(
-            self.family, self.config, tables["model"], self.pieces, self.settings.model.length
+            self.family, self.config, tables["model"], self.pieces, part.length, joined=part.joined
         )
         if not self.parts:
             return model
@@ -195,7 +207,7 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
             examples.prepare(
                 str(one), one.read(), one.content(), made, part.length, place.cache, one.label,
                 given.classes or (example_sets.CLASSES if one.name == "snli" else ()), given.broken == "skip",
-                screen.amount,
+                screen.amount, part.joined,
             )
             for one in source
         )
@@ -206,9 +218,13 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
         if some.broken:
             screen.note(f"{one}: {some.broken:,} broken rows were left out, the first {some.first_broken}")
         if some.cut:
-            screen.note(f"{one}: {some.cut:,} texts have more than {part.length} tokens and were cut")
+            what = "pairs" if part.joined else "texts"
+            screen.note(f"{one}: {some.cut:,} {what} have more than {part.length} tokens and were cut")
     _check(settings, source, sets)
-    return Prepared(settings, sets, made, start)
+    prepared = Prepared(settings, sets, made, start)
+    if settings.export and part.joined:
+        _check_export(prepared)
+    return prepared
 
 
 def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[examples.Stored, ...]) -> None:
@@ -224,6 +240,17 @@ def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[example
         if (some.columns, some.classes) != (sets[0].columns, sets[0].classes):
             raise Problem(f"{one}: {some.columns} texts and classes {', '.join(some.classes) or '-'} where {source[0]} "
                           f"has {sets[0].columns} and {', '.join(sets[0].classes) or '-'}: mix sets of one kind")
+
+
+def _check_export(prepared: Prepared) -> None:
+    """Raises UsageProblem where a cross-encoder has another form than transformers keeps."""
+    settings, config = prepared.settings, prepared.config
+    steps = [(step.width, step.activation) for step in config.steps]
+    width, part = config.encoder.stack.width, settings.architecture
+    why = tasks.unlike(prepared.family, config.pooling, steps, width)
+    if why:
+        raise UsageProblem(f"--export={settings.export}: {why}: train with --{part}.pooling=cls and --{part}.dense="
+                           f"{width}, nothing after it, or leave it out: the run's folder is what there is then")
 
 
 def tokenizer(settings: Experiment, start: Contextual | None, place: Place, screen: Screen) -> Pieces:
@@ -251,4 +278,20 @@ def started_from(settings: Experiment) -> Contextual | None:
                 raise UsageProblem(f"--{flag}={asked} is for Transformers, which --start_from={settings.start_from} is "
                                    "not: leave it out")
     sequences.check_sizes(settings, model)
-    return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))
+    part = settings.model
+    if part.pooling == ("cls",) and part.dense[:1] == (model.config.stack.width,):
+        model = folders.with_pooler_as_step(model)
+    return dataclasses.replace(model, config=sequences.retrained(model.config, part))
+
+
+def started_steps(start: Contextual, config: sentence_bert.Config) -> list[tuple[np.ndarray, ...]]:
+    """Kernel and bias of the first steps after pooling that a model has as a configuration wants them."""
+    found: list[tuple[np.ndarray, ...]] = []
+    for has, wanted in zip(start.pipeline.steps, config.steps, strict=False):
+        scaling = not isinstance(has, Dense)
+        same = (0, NORMALIZE) if scaling else (has.kernel.shape[1], has.activation)
+        if start.pipeline.pooling != config.pooling or same != (wanted.width, wanted.activation):
+            break
+        bias = np.zeros(wanted.width, np.float32) if getattr(has, "bias", None) is None else has.bias
+        found.append(() if scaling else (has.kernel, bias))
+    return found

@@ -103,7 +103,8 @@ class Evaluate:
     """Batches between evaluations; 0 evaluates at the end only."""
     tasks: tuple[Literal["analogies", "similarity", "python_docs", "sts", "sts-b", "sts-b-dev", "pairs",
                          "classification", "clustering", "classes", "regression", "tags", "answers", "entities",
-                         "retrieval", "documentation", "senteval", "perplexity"], ...] = ()
+                         "retrieval", "documentation", "senteval", "perplexity", "glue-cola", "glue-sst-2",
+                         "glue-mrpc", "glue-sts-b", "glue-qqp", "glue-mnli", "glue-qnli", "glue-rte"], ...] = ()
     """What the model is measured by."""
     text: str = ""
     """File whose perplexity is measured (of a masked model the pseudo-perplexity), from here or from

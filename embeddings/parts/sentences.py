@@ -12,9 +12,10 @@ class Examples:
 
     sets: tuple[str, ...] = ("python_docs",)
     """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
-    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; of tagger wnut17,
-    conll2003; of reader squad, squad2, subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a
-    word, a tab and a tag (or as CoNLL's), of reader .json as SQuAD's."""
+    mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; GLUE's: glue-cola,
+    glue-sst-2, glue-mrpc, glue-sts-b, glue-qqp, glue-mnli, glue-qnli, glue-rte; of tagger wnut17, conll2003; of reader
+    squad, squad2, subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab and a tag
+    (or as CoNLL's), of reader .json as SQuAD's."""
     weights: tuple[float, ...] = ()
     """How much of a batch each set gives; empty goes by their sizes."""
     columns: tuple[str, ...] = ("text1", "text2")
@@ -44,7 +45,11 @@ class SentenceBert(Transformer):
     under other dropout), its class (softmax), a number (regression), its score (cosine), or distances (triplet;
     contrastive)."""
     parts: tuple[Literal["u", "v", "|u-v|", "u*v"], ...] = ("u", "v", "|u-v|")
-    """What of two vectors stands side by side for softmax and regression; u alone is for single texts."""
+    """What of two vectors stands side by side for softmax and regression; u alone is for single texts, and for two that
+    are read as one."""
+    joined: bool = False
+    """Whether an example's two texts are read as one, [CLS] a [SEP] b [SEP], so that they have one vector (a
+    cross-encoder): for softmax and regression, with parts u."""
     temperature: Annotated[float, Range(above=0)] = 0.05
     """Cosines are divided by this (in_batch, simcse)."""
     learned_temperature: bool = False

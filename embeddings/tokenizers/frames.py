@@ -70,6 +70,26 @@ def joined(portions: Iterable[Ragged], offsets: bool) -> Ragged:
     return Ragged(np.concatenate(ids), starts, np.concatenate(spans) if offsets else None)
 
 
+def shortened(texts: Ragged, lengths: Int64[np.ndarray, "n"]) -> Ragged:
+    """The first so many tokens of each text."""
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    place = np.repeat(texts.starts[:-1] - starts[:-1], lengths) + np.arange(starts[-1])
+    return Ragged(texts.ids[place], starts, None if texts.offsets is None else texts.offsets[place])
+
+
+def longest_first(
+    first: Int64[np.ndarray, "n"], second: Int64[np.ndarray, "n"], room: int
+) -> tuple[Int64[np.ndarray, "n"], Int64[np.ndarray, "n"]]:
+    """How many tokens of both texts of pairs are kept: a longer text gives way first (tokenizers' `longest_first`).
+
+    Where both are cut, each keeps half; the odd one goes to the longer, to the second where they are equal.
+    """
+    short, long = np.minimum(first, second), np.maximum(first, second)
+    short = np.minimum(short, room // 2)
+    long = np.minimum(long, room - short)
+    return np.where(first > second, long, short), np.where(first > second, short, long)
+
+
 def framed(frame: Frame, *texts: Ragged) -> Encoded:
     """Each text, or each pair of the first and the second, in the frame."""
     lengths = [np.diff(text.starts) for text in texts]

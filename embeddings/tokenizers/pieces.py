@@ -16,7 +16,7 @@ from jaxtyping import Int
 from embeddings.files import write_whole
 from embeddings.problems import Problem
 from embeddings.tokenizers.engine import Engine
-from embeddings.tokenizers.frames import Encoded, Frame, Ragged, framed, joined
+from embeddings.tokenizers.frames import Encoded, Frame, Ragged, framed, joined, longest_first, shortened
 from embeddings.tokenizers.reading import read
 from embeddings.tokenizers.settings import Settings
 from embeddings.tokenizers.texts import portions
@@ -125,6 +125,16 @@ class Pieces:
                 raise Problem(f"{first} texts and {second} second texts; each text needs one")
         frame = self.frame(pairs is not None)
         return framed(frame if special else tuple(part for part in frame if part.id < 0), *sides)
+
+    def joined(
+        self, pairs: Sequence[Sequence[str]], longest: int, offsets: bool = False
+    ) -> tuple[Encoded, int]:
+        """Both texts of each pair as one, cut to `longest` tokens by frames.longest_first; and how many were cut."""
+        first, second = (self._ragged([pair[n] for pair in pairs], "text", offsets) for n in (0, 1))
+        given = np.diff(first.starts), np.diff(second.starts)
+        kept = longest_first(*given, longest - self.added(pair=True))
+        whole = framed(self.frame(pair=True), shortened(first, kept[0]), shortened(second, kept[1]))
+        return whole, int(np.sum(sum(kept) < sum(given)))
 
     def _ragged(self, texts: str | Sequence, what: str, offsets: bool) -> Ragged:
         return joined([self.engine.encode(portion, offsets) for portion in portions(texts, what)], offsets)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from embeddings.corpus.examples import Some
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sentences import Batches, equal, repeated
 
@@ -22,7 +23,7 @@ class Set:
         texts = [text for n in numbers for text in self.texts[n]]
         starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
         ids = np.concatenate([np.zeros(0), *texts]).astype(np.int32)
-        return ids, starts, np.asarray(numbers, np.float32)
+        return Some(ids, ids % 2, starts, np.asarray(numbers, np.float32))
 
 
 def batches(sets, weights, **more):
@@ -44,6 +45,7 @@ def test_every_text_is_where_it_is_said_to_be():
         assert batch.tokens.ids.shape == (made.rows, 16) and batch.places.shape == (12, 2)
         for found, label in zip(texts(batch), batch.labels.label, strict=True):
             assert found == [tuple(text) for text in one.texts[int(label)]]
+        assert (batch.tokens.types == batch.tokens.ids % 2).all(), "types lie where their tokens do"
         assert batch.words == sum(len(t) for found in texts(batch) for t in found) == np.count_nonzero(batch.counted)
         for row, segments in zip(batch.tokens.positions, batch.tokens.segments, strict=True):
             for segment in range(1, segments.max() + 1):

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Float32
 
+from embeddings.corpus.examples import Some
 from embeddings.experiment import Experiment, SentenceBert, UniversalSentenceEncoder
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sentences import Batches, Examples
@@ -29,6 +30,8 @@ AT_ONCE = 8192
 
 def texts(part: SentenceBert) -> int:
     """Texts of an example that a loss needs at least."""
+    if part.joined:
+        return 2
     if part.loss in ("softmax", "regression"):
         return losses.Linear(1, part.parts).texts
     return {"simcse": 1, "triplet": 3}.get(part.loss, 2)
@@ -54,18 +57,18 @@ class Nothing:
     def __len__(self) -> int:
         return self.number
 
-    def read(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read(self, numbers: np.ndarray) -> Some:
         """Texts that differ in their first token."""
         ids = np.zeros((len(numbers), self.columns, self.length), np.int32)
         ids[:, :, 0] = numbers[:, None]
         starts = np.arange(0, ids.size + 1, self.length)
-        return ids.reshape(-1), starts, np.zeros(len(numbers), np.float32)
+        return Some(ids.reshape(-1), np.zeros(ids.size, np.int32), starts, np.zeros(len(numbers), np.float32))
 
 
 def imagined(settings: Experiment, different_words: int) -> Material:
     """Examples of one batch whose texts fill a row each."""
     part: SentenceBert = settings.model
-    some = Nothing(settings.train.batch, texts(part), part.length)
+    some = Nothing(settings.train.batch, 1 if part.joined else texts(part), part.length)
     return Material((some,), settings.pieces.size, 2)
 
 
@@ -74,7 +77,7 @@ def inverse_document_frequencies(sets: Sequence[Examples], vocabulary: int) -> F
     having, texts = np.zeros(vocabulary), 0
     for some in sets:
         for begin in range(0, len(some), AT_ONCE):
-            ids, starts, _ = some.read(np.arange(begin, min(begin + AT_ONCE, len(some))))
+            ids, _, starts, _ = some.read(np.arange(begin, min(begin + AT_ONCE, len(some))))
             text = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
             having += np.bincount(np.unique(text * vocabulary + ids) % vocabulary, minlength=vocabulary)
             texts += len(starts) - 1
@@ -116,7 +119,9 @@ def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = No
 def build(
     settings: Experiment, material: Material, mesh: Mesh, initial: tuple[sentence_bert.Config, Any] | None = None
 ) -> Job:
-    """The job over examples, for a mesh; `initial` is a configuration and parameters to go on from.
+    """The job over examples, for a mesh.
+
+    `initial` is a configuration and parameters to go on from; of the steps after pooling, the first ones or none.
 
     Raises UsageProblem for sizes that the mesh cannot split, and for more layers to train than there are.
     """
@@ -159,7 +164,8 @@ def build(
         first, second = jax.random.split(key)
         made = sentence_bert.init(first, model)
         if start:
-            made["model"] = start[0]
+            steps = start[0]["steps"]
+            made = {"model": start[0]["model"], "steps": [*steps, *made["steps"][len(steps) :]]}
         if lengths is not None:
             made["model"]["words"] *= lengths[:, None]
         return {"model": made, "objective": objective.init(second, model.width)}

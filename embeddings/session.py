@@ -55,6 +55,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)
     preparing = place.clock() - started
+    check_fit(tasks, prepared)
     os.sched_setaffinity(0, place.batch_cores)
     job = prepared.job(devices)
     with contextlib.ExitStack() as files, opened(settings, prepared) as folder, processes.stopping() as stop:
@@ -105,6 +106,15 @@ def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
             raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
                                f"--architecture={settings.architecture} does not make: leave it out")
     return tasks
+
+
+def check_fit(tasks: Sequence[evaluations.Task], prepared: Prepared) -> None:
+    """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell."""
+    told = getattr(prepared, "told", None)
+    for task in tasks:
+        reason = task.unfit((told[0],), told[1]) if told and task.needs in ("classes", "numbers") else None
+        if reason:
+            raise UsageProblem(f"--evaluate.tasks={task.name} {reason}; leave it out, or correct the examples")
 
 
 def offered(settings: Experiment) -> set[evaluations.Need]:

@@ -134,7 +134,7 @@ def broken(folder, name, *rows, header="text1,text2,score"):
     (FINE, [*JOINED, "--examples.label=score", "--examples.columns=text1"],
      "its examples have 1 texts, loss softmax needs 2"),
     (FINE, [*JOINED, "--examples.label=score", "--export=out"],
-     "BertForSequenceClassification has pooling cls and one tanh layer of width 16: train with --sentence_bert.pooling="),
+     "BertForSequenceClassification has pooling cls and one tanh layer of width 16: train with --sentence_bert."),
 ])
 def test_what_cannot_be_trained_on_is_refused(folder, rows, more, says):
     with pytest.raises(Problem) as refused:

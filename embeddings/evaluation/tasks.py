@@ -125,13 +125,17 @@ class Task:
     """Results side by side."""
     baselines: Callable[[], tuple[Result, ...]] = tuple
     """Results to stand beside any model's; may raise Problem where an extra is not installed."""
+    unfit: Callable[[Sequence[int], Sequence[str]], str | None] = lambda at_once, classes: None
+    """Why a model is no use that tells these classes, or numbers where there are none, of so many texts at once."""
 
     def lacking(self, model: Any) -> str | None:
         """What the model lacks for this task; None where it lacks nothing."""
         wanted, signs = NEEDS[self.needs]
         if self.needs in ("texts", "tokens", "predictions") and getattr(model, "pipeline", ALONE).joined:
             return f"needs {wanted}, and the model reads pairs of texts as one"
-        return None if any(hasattr(model, sign) for sign in signs) else f"needs {wanted}, which the model has not"
+        if not any(hasattr(model, sign) for sign in signs):
+            return f"needs {wanted}, which the model has not"
+        return self.unfit(read_at_once(model), model.head.classes) if self.needs in ("classes", "numbers") else None
 
     def beside_baselines(self, model: Any) -> tuple[tuple[Result, ...], str | None]:
         """Results of the model and of the baselines, and why the latter are missing, where they are."""
@@ -281,18 +285,20 @@ def read_at_once(model: Any) -> tuple[int, ...]:
 
 def _glue(name: str, data: Path, options: Options) -> Task:
     parts, number = paired.read(data, name), glue.TASKS[name].kind == "number"
-    measures = paired.MEASURES.get(name, ("accuracy",))
+    measures, texts = paired.MEASURES.get(name, ("accuracy",)), len(glue.TASKS[name].columns)
+
+    def unfit(at_once: Sequence[int], classes: Sequence[str]) -> str | None:
+        if texts not in at_once:
+            return f"is of {'pairs' if texts == 2 else 'single texts'}, which the model does not read"
+        return None if number else next(filter(None, (paired.strange(one, classes) for one in parts)), None)
 
     def run(model: Any) -> tuple[Result, ...]:
-        if len(glue.TASKS[name].columns) not in read_at_once(model):
-            raise Problem(f"{name} is of {'pairs' if isinstance(parts[0].texts[0], tuple) else 'single texts'}, which "
-                          "the model does not read: leave it out")
         found = [paired.numbers(model, one) if number else paired.classes(model, one, measures) for one in parts]
         return (scores.Result("GLUE", tuple(score for some in found for score in some)),)
 
     return Task(name, "numbers" if number else "classes", run,
                 lambda results: scores.table(f"GLUE, development part of {glue.TASKS[name].folder}", results, "texts",
-                                             ()))
+                                             ()), unfit=unfit)
 
 
 def _tags(name: str, data: Path, options: Options) -> Task:

@@ -22,6 +22,7 @@ from embeddings.formats.sentence_transformers import Dense
 from embeddings.levels import Place, sequences
 from embeddings.models import averaging, sentence_bert
 from embeddings.models.pooling import NORMALIZE
+from embeddings.objectives.sentences import Linear
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.spelling import suggestion
@@ -90,6 +91,12 @@ class Prepared:
         """What the model tells classes or numbers by, where it does."""
         part = self.settings.model
         return part.parts if part.loss in ("softmax", "regression") and not part.matryoshka else ()
+
+    @property
+    def told(self) -> tuple[int, tuple[str, ...]] | None:
+        """Of how many texts at once the model tells something, and its classes (none: a number); None of no head."""
+        texts = 2 if self.settings.model.joined else Linear(1, self.parts).texts
+        return (texts, self.classes) if self.parts else None
 
     @property
     def initial(self) -> tuple[sentence_bert.Config, Any] | None:
@@ -198,7 +205,7 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
 
     Raises Problem for broken rows, fewer examples than a batch holds, and as levels.sequences.started_from does.
     """
-    start = started_from(settings)
+    start = with_steps(started_from(settings), settings.model)
     given, part = settings.examples, settings.model
 
     def stored() -> tuple[Pieces, tuple[examples.Stored, ...]]:
@@ -278,10 +285,14 @@ def started_from(settings: Experiment) -> Contextual | None:
                 raise UsageProblem(f"--{flag}={asked} is for Transformers, which --start_from={settings.start_from} is "
                                    "not: leave it out")
     sequences.check_sizes(settings, model)
-    part = settings.model
-    if part.pooling == ("cls",) and part.dense[:1] == (model.config.stack.width,):
-        model = folders.with_pooler_as_step(model)
-    return dataclasses.replace(model, config=sequences.retrained(model.config, part))
+    return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))
+
+
+def with_steps(start: Contextual | None, part: SentenceBert) -> Contextual | None:
+    """What training goes on from, BERT's pooler as a step after pooling where the flags have such a step."""
+    if start and part.pooling == ("cls",) and part.dense[:1] == (start.config.stack.width,):
+        return folders.with_pooler_as_step(start)
+    return start
 
 
 def started_steps(start: Contextual, config: sentence_bert.Config) -> list[tuple[np.ndarray, ...]]:

@@ -93,7 +93,8 @@ def test_a_configuration_that_is_not_as_it_should_be(tmp_path, spoil, says):
 
 @pytest.mark.parametrize(("change", "says"), [
     (lambda found: found.pop("classifier.bias"), "classifier.bias is missing"),
-    (lambda found: found.update({"classifier.weight": np.zeros((3, 5), np.float32)}), r"classifier.weight is \[3, 5\] instead of \[3, 16\]"),
+    (lambda found: found.update({"classifier.weight": np.zeros((3, 5), np.float32)}),
+     r"classifier.weight is \[3, 5\] instead of \[3, 16\]"),
     (lambda found: found.pop("bert.pooler.dense.weight"), "pooler.dense.weight is missing"),
 ])
 def test_weights_that_are_not_as_they_should_be(tmp_path, change, says):

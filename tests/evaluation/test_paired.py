@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from embeddings import session
 from embeddings.corpus import example_sets, glue
 from embeddings.corpus.example_files import Broken, Example
 from embeddings.evaluation import paired, tasks
 from embeddings.formats.sentence_transformers import Pipeline
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 
 FILES = {
     "glue-cola": ["gj04\t1\t\tThe sailors rode the \"breeze.", "gj04\t0\t*\tThe more would."],
@@ -87,10 +88,21 @@ def test_development_parts_are_measured(place):
     assert found["glue-cola"].scores(Model("1", "0", joined=False)) == {"CoLA Matthews GLUE": pytest.approx(1)}
     assert found["glue-sts-b"].scores(Model(1.0, 0.2)) == {
         "STS-B Pearson GLUE": pytest.approx(1), "STS-B Spearman GLUE": pytest.approx(1)}
-    with pytest.raises(Problem, match="glue-cola is of single texts, which the model does not read"):
-        found["glue-cola"].scores(Model("1", "0"))
-    with pytest.raises(Problem, match="RTE has classes entailment, not_entailment, and the model tells 0, 1: name"):
-        found["glue-rte"].scores(Model("1", "0"))
+    model = Model("1", "0")
+    assert found["glue-cola"].lacking(model) == "is of single texts, which the model does not read"
+    assert found["glue-rte"].lacking(model).startswith(
+        "has classes entailment, not_entailment in RTE, and the model tells 0, 1: those of a folder are named by")
+    assert found["glue-mrpc"].lacking(model) is None and found["glue-sts-b"].lacking(model) is None
+
+
+def test_what_a_run_will_not_tell_is_refused_before_it(place):
+    found = tasks.tasks(["glue-mrpc", "glue-sts-b"], place)
+    session.check_fit(found[:1], SimpleNamespace(told=(2, ("0", "1"))))
+    session.check_fit(found[1:], SimpleNamespace(told=(2, ())))
+    for told, says in (((1, ("0", "1")), "glue-mrpc is of pairs, which the model does not read; leave it out"),
+                       ((2, ("0", "2")), "glue-mrpc has classes 0, 1 in MRPC, and the model tells 0, 2")):
+        with pytest.raises(UsageProblem, match=f"--evaluate.tasks={says}"):
+            session.check_fit(found[:1], SimpleNamespace(told=told))
 
 
 def test_measures_are_sklearns():

@@ -65,7 +65,8 @@ def test_without_the_class_of_a_known_task_the_encoder_alone_is_read(tmp_path, a
 @pytest.mark.parametrize(("task", "values", "says"), [
     ("TokenClassification", {"architectures": ["BertCrfForTokenClassification"]},
      "config.json: class BertCrfForTokenClassification is not known here, only BertForTokenClassification, "
-     "BertForQuestionAnswering, BertForSequenceClassification: write one of these into `architectures`, or BertModel to read the encoder alone"),
+     "BertForQuestionAnswering, BertForSequenceClassification: write one of these into `architectures`, or BertModel "
+     "to read the encoder alone"),
     ("QuestionAnswering", {"architectures": ["RobertaForQuestionAnswering"]}, "class RobertaForQuestionAnswering is"),
     ("TokenClassification", {"id2label": {"0": "O", "1": "B-a"}},
      "says, copy both again: classifier.weight is [3, 16] instead of [2, 16]; classifier.bias is [3] instead of [2]"),

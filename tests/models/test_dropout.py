@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embeddings.models.dropout import dropped, fold, kept, row_keys, scaled
+from embeddings.models.dropout import dropped, fold, hashed, kept, row_keys, scaled
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -17,8 +17,27 @@ def test_the_rate_is_what_it_says_and_the_mean_stays(rate):
 
 
 def test_rates_are_rounded_alike_where_they_drop_and_where_they_scale():
-    keep = kept(jax.random.key(1), 2**-17, (1000,))
-    assert keep.all() and (np.asarray(scaled(jnp.ones(1000), keep, 2**-17)) == 1).all()
+    keep = kept(jax.random.key(1), 2**-34, (1000,))
+    assert keep.all() and (np.asarray(scaled(jnp.ones(1000), keep, 2**-34)) == 1).all()
+
+
+def test_bits_look_random():
+    """Every bit half of the time, rows and neighbours uncorrelated, bytes equally often: within 5 deviations."""
+    n = 2**14
+    bits = np.asarray(jax.vmap(lambda key: hashed(key, n))(row_keys(jax.random.key(3), 64)))
+    each = (bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1
+    assert abs(each.mean(axis=(0, 1)) - 0.5).max() < 5 * 0.5 / (64 * n) ** 0.5
+    assert abs(each.mean(axis=1) - 0.5).max() < 5 * 0.5 / n**0.5
+    x = (bits / 2**32 - 0.5) * 12**0.5
+    between = x @ x.T / n - np.eye(64)
+    assert abs(between - np.diag(np.diag(between))).max() < 5 / n**0.5
+    for apart in (1, 2, 12, 64, 384):
+        assert abs((x[:, :-apart] * x[:, apart:]).mean()) < 5 / (64 * n) ** 0.5
+    for shift in (0, 8, 16, 24):
+        counts = np.bincount(((bits >> shift) & 255).reshape(-1).astype(int), minlength=256)
+        expected = 64 * n / 256
+        assert abs(((counts - expected) ** 2 / expected).sum() - 255) < 5 * (2 * 255) ** 0.5
+    assert len(np.unique(bits)) > 64 * n * (1 - 64 * n / 2**33) - 5 * (64 * n) ** 0.5
 
 
 def test_nothing_is_dropped_without_a_key_or_a_rate():

@@ -5,8 +5,8 @@
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=patterns --sentence='The dog saw it.' --output=patterns
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=pruning,gates,layers --output=ablations/minilm
 
-Each part writes tables (.csv, .md) and pages of HTML that need nothing else; heads also a picture, with the extra
-[plots]. Parts:
+Each part writes tables (.csv, .md) and pages of HTML that need nothing else; heads and pruning also a picture, with the
+extra [plots]. Parts:
 
     heads      scores without each head, and with each alone in its layer; gradient importance. Cut off, it goes on
     patterns   entropy, distance, special tokens, neighbours, punctuation; clusters; the attention of --sentence

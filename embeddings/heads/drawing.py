@@ -1,14 +1,15 @@
-"""Ablations as files that people and programs read: csv, a table, a heat map as a picture and as a page."""
-import csv
+"""Ablations as files that people and programs read: csv, a table, a heat map as a picture and as a page; curves."""
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from embeddings.evaluation.table import Table, shown
 from embeddings.heads.ablation import Ablation
+from embeddings.heads.pruning import Point
 from embeddings.problems import Problem
 
 COLUMNS = ("layer", "head", "without", "change", "low", "high", "p", "significant", "alone", "importance")
@@ -18,15 +19,6 @@ def rows(ablation: Ablation) -> list[tuple]:
     """A row a head, as COLUMNS."""
     return [(h.layer, h.head, h.without, h.change.value, h.change.low, h.change.high, h.change.p, int(h.significant),
              h.alone, h.importance) for h in ablation.heads]
-
-
-def csv_text(ablation: Ablation) -> str:
-    """The rows with COLUMNS above them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows(ablation))
-    return text.getvalue()
 
 
 def table(ablation: Ablation, most: int = 0) -> Table:
@@ -53,14 +45,10 @@ def grid(ablation: Ablation, name: str) -> Float[np.ndarray, "L H"]:
 
 def picture(ablation: Ablation) -> bytes:
     """The heat map as png. Raises Problem where the extra [plots] is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise Problem("a picture needs matplotlib: pip install 'embeddings[plots]'") from None
     change, alone, weight = (grid(ablation, name) for name in ("change", "alone", "importance"))
     sure = grid(ablation, "significant")
     L, H = change.shape
-    figure = Figure(figsize=(3 * (1.2 + 0.32 * H), 1.4 + 0.32 * L), layout="constrained")
+    figure = _figure(3 * (1.2 + 0.32 * H), 1.4 + 0.32 * L)
     limit = np.nanmax(np.abs(change)) or 1.0
     drawn = ((change, "score without the head, less all", "RdBu", -limit, limit),
              (alone - ablation.score, "the head alone in its layer, less all", "RdBu", None, None),
@@ -78,6 +66,32 @@ def picture(ablation: Ablation) -> bytes:
             for layer, head in zip(*np.nonzero(sure == 1), strict=True):
                 axes.text(head, layer, "*", ha="center", va="center", fontsize=9)
     figure.suptitle(f"{ablation.task}: {ablation.metric} {ablation.score:.4f}; * significant", fontsize=10)
+    return _png(figure)
+
+
+def curves(title: str, found: Mapping[str, Sequence[Point]]) -> bytes:
+    """Curves of pruning as png, each by the name of its order; raises as `picture`."""
+    figure = _figure(6, 3.4)
+    axes = figure.subplots()
+    for name, points in found.items():
+        axes.plot([point.pruned for point in points], [point.score for point in points], marker=".", label=name)
+    axes.axhline(next(iter(found.values()))[0].score, color="0.6", linewidth=0.8, linestyle=":")
+    axes.set(title=title, xlabel="heads pruned, by order", ylabel="score")
+    axes.title.set_fontsize(10)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Of matplotlib, in inches. Raises Problem where it is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise Problem("a picture needs matplotlib: pip install 'embeddings[plots]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Any) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()

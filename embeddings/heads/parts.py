@@ -62,10 +62,15 @@ def heads(work: Work) -> Iterator[str]:
     _write(output, "heads", drawing.COLUMNS, drawing.rows(found), table)
     write_whole(output / "heads.html", drawing.page(found, flags.model))
     yield table.text()
+    yield from _drawing(output / "heads.png", lambda: drawing.picture(found))
+
+
+def _drawing(path: Path, draw: Callable[[], bytes]) -> Iterator[str]:
+    """Writes a picture, or says why there is none."""
     try:
-        write_whole(output / "heads.png", drawing.picture(found))
+        write_whole(path, draw())
     except Problem as problem:
-        yield f"left out: heads.png: {problem}"
+        yield f"left out: {path.name}: {problem}"
 
 
 def patterns(work: Work) -> Iterator[str]:
@@ -104,7 +109,7 @@ def _drawn(work: Work) -> Iterator[str]:
 
 
 def pruning(work: Work) -> Iterator[str]:
-    """pruning.csv, pruning.md, pruned/."""
+    """pruning.csv, pruning.md, pruning.png, pruned/."""
     flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
     vectors = encoded(model, measure.texts)
     loss, m = measure.loss(vectors), len(measure.items(vectors))
@@ -132,6 +137,7 @@ def pruning(work: Work) -> Iterator[str]:
                                   "at most; scores are of the others.",))
     _write(output, "pruning", ("order", "pruned", "share", "score", "heads"), rows, table)
     yield table.text()
+    yield from _drawing(output / "pruning.png", lambda: drawing.curves(table.title, found))
     best = max(found, key=lambda name: sum(point.score for point in found[name]))
     gone = list(itertools.chain(*(point.heads for point in found[best])))[: round(flags.prune * len(every))]
     yield _smaller(work, gone, "pruned", f"by {best}", others)

@@ -70,8 +70,8 @@ class Row:
     """Learning rates of the peers."""
     epochs: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 4, 5, 6)
     """Lengths of our runs."""
-    peer_epochs: tuple[int, ...] = ()
-    """Lengths of theirs; none takes --peer_epochs."""
+    peer_epochs: tuple[int, ...] = (1, 5)
+    """Lengths of theirs."""
 
 
 ROWS = {
@@ -92,8 +92,8 @@ class Flags:
     """Which models."""
     corpus: str = "enwiki-sample"
     """Which text, as in embeddings.train."""
-    peer_epochs: tuple[int, ...] = (1, 5)
-    """Passes of the peer whose quality is to be reached."""
+    peer_epochs: tuple[int, ...] = ()
+    """Passes of the peer whose quality is to be reached; empty takes the row's."""
     seeds: Count = 0
     """Repetitions, each with another seed, ours and theirs in turn; 0 takes the row's."""
     epochs: tuple[float, ...] = ()
@@ -214,7 +214,7 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
     """One line: the row's trials, in turn."""
     seeds = bench.flags.seeds or row.seeds
     bench.ours(row, 0.1, 0)  # warms the cache of compiled steps
-    peer_epochs = row.peer_epochs or bench.flags.peer_epochs
+    peer_epochs = bench.flags.peer_epochs or row.peer_epochs
     shortest = min(peer_epochs)
     first = {(peer, rate): bench.peer(peer, row, rate, shortest, 0) for peer in row.peers for rate in row.rates}
     fastest = min(row.peers, key=lambda peer: min(first[peer, rate].trained for rate in row.rates))

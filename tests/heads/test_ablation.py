@@ -1,5 +1,4 @@
 """Ablations end to end: equal to the obvious loop, resumed where they were cut off."""
-import csv
 import os
 
 import numpy as np
@@ -8,6 +7,7 @@ from heads.conftest import texts, tiny
 
 from embeddings.evaluation.sts import Pairs
 from embeddings.heads import ablation, drawing, measures
+from embeddings.heads.pruning import Point
 from embeddings.problems import Problem, UsageProblem
 
 EVERY = tuple((layer, head) for layer in range(3) for head in range(4))
@@ -86,9 +86,9 @@ def test_models_without_heads_are_refused():
 
 
 def test_files(done):
-    rows = list(csv.DictReader(drawing.csv_text(done).splitlines()))
+    rows = [dict(zip(drawing.COLUMNS, row, strict=True)) for row in drawing.rows(done)]
     assert len(rows) == 12 and tuple(rows[0]) == drawing.COLUMNS
-    assert float(rows[5]["without"]) == done.heads[5].without and (rows[5]["layer"], rows[5]["head"]) == ("1", "1")
+    assert rows[5]["without"] == done.heads[5].without and (rows[5]["layer"], rows[5]["head"]) == (1, 1)
     least = min(done.heads, key=lambda head: head.change.value)
     assert drawing.table(done).rows[0][:2] == (least.layer, least.head)
     assert len(drawing.table(done, 3).rows) == 3
@@ -101,3 +101,5 @@ def test_files(done):
     assert drawing.colour(0.0, 0.0, 1.0, False) == "rgb(255,255,255)"
     pytest.importorskip("matplotlib")
     assert drawing.picture(done).startswith(b"\x89PNG")
+    points = [Point(0, 0.5, ()), Point(1, 0.4, ((0, 1),))]
+    assert drawing.curves("a curve", {"some order": points}).startswith(b"\x89PNG")

@@ -55,7 +55,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)
     preparing = place.clock() - started
-    check_fit(tasks, prepared)
+    check_fit(tasks, getattr(prepared, "told", None))
     os.sched_setaffinity(0, place.batch_cores)
     job = prepared.job(devices)
     with contextlib.ExitStack() as files, opened(settings, prepared) as folder, processes.stopping() as stop:
@@ -108,9 +108,11 @@ def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
     return tasks
 
 
-def check_fit(tasks: Sequence[evaluations.Task], prepared: Prepared) -> None:
-    """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell."""
-    told = getattr(prepared, "told", None)
+def check_fit(tasks: Sequence[evaluations.Task], told: tuple[int, tuple[str, ...]] | None) -> None:
+    """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell.
+
+    `told` are the texts that it tells something of at once, and its classes, as levels.sentences has it.
+    """
     for task in tasks:
         reason = task.unfit((told[0],), told[1]) if told and task.needs in ("classes", "numbers") else None
         if reason:

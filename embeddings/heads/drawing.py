@@ -71,7 +71,7 @@ def picture(ablation: Ablation) -> bytes:
 
 def curves(title: str, found: Mapping[str, Sequence[Point]]) -> bytes:
     """Curves of pruning as png, each by the name of its order; raises as `picture`."""
-    figure = _figure(6, 3.4)
+    figure = _figure(6.0, 3.4)
     axes = figure.subplots()
     for name, points in found.items():
         axes.plot([point.pruned for point in points], [point.score for point in points], marker=".", label=name)

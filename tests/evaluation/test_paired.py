@@ -97,12 +97,12 @@ def test_development_parts_are_measured(place):
 
 def test_what_a_run_will_not_tell_is_refused_before_it(place):
     found = tasks.tasks(["glue-mrpc", "glue-sts-b"], place)
-    session.check_fit(found[:1], SimpleNamespace(told=(2, ("0", "1"))))
-    session.check_fit(found[1:], SimpleNamespace(told=(2, ())))
+    session.check_fit(found[:1], (2, ("0", "1")))
+    session.check_fit(found[1:], (2, ()))
     for told, says in (((1, ("0", "1")), "glue-mrpc is of pairs, which the model does not read; leave it out"),
                        ((2, ("0", "2")), "glue-mrpc has classes 0, 1 in MRPC, and the model tells 0, 2")):
         with pytest.raises(UsageProblem, match=f"--evaluate.tasks={says}"):
-            session.check_fit(found[:1], SimpleNamespace(told=told))
+            session.check_fit(found[:1], told)
 
 
 def test_measures_are_sklearns():

@@ -3,8 +3,8 @@
 Each row has a key of its own, and each place where something is dropped a number. So a row drops the same, whatever
 stands beside it: alone, in a chunk of the batch, or on another device.
 
-Keys are drawn by jax.random. What of a place is dropped is a hash of the key and the number's position: JAX's own bits
-(threefry) took a twelfth of a training step on a CPU, and no one has to foresee a mask.
+Keys are drawn by jax.random. What of a place is dropped is a hash of the key and the number's position, not JAX's own
+bits (threefry): nobody has to be kept from guessing a mask, and a training step takes 4 % less of a processor.
 
 Shapes: B rows.
 """

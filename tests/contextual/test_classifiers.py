@@ -43,7 +43,7 @@ def logits(model, pairs):
     return model.encode(pairs) @ model.head.params["kernel"] + model.head.params["bias"]
 
 
-@pytest.mark.parametrize("family", TASKS[CLASSES].tables)
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])  # a table each; the others share one of them
 def test_a_head_comes_back(family, tmp_path):
     model = headed(tmp_path, family)
     folders.write(tmp_path / "out", model, card.card(model, tmp_path))

@@ -245,7 +245,7 @@ def load(
     """What a path or a name stands for, as something with `.encode(texts)`: WordVectors, Contextual or Elmo.
 
     That is a run's folder; a file of word vectors of any format that formats/detection.py knows, by its content; a
-    folder of transformers (a *ForTokenClassification has `.tag`, a *ForQuestionAnswering `.answer`), of
+    folder of transformers (those with a head have `.classify` or `.predict`, `.tag`, `.answer`), of
     sentence-transformers or with ELMo's two files; or a model's name on the Hugging Face hub.
 
     Args:

@@ -8,7 +8,7 @@
 F1 is that of class 1.
 """
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +71,13 @@ def _part(name: str, title: str, data: Path, part: str) -> Told:
     return Told(title, tuple(texts), tuple(labels))
 
 
-def accuracy(found: Sequence[str], labels: Sequence[str]) -> float:
-    """How many of all are right."""
-    return sum(a == b for a, b in zip(found, labels, strict=True)) / len(labels)
+def of_classes(measure: str, found: Sequence[str], labels: Sequence[str]) -> float:
+    """Accuracy, F1 of class 1, or Matthews' correlation (0 where one of both is always the same)."""
+    from sklearn import metrics  # late, as in the other tasks
 
-
-def f1(found: Sequence[str], labels: Sequence[str]) -> float:
-    """Of class 1: twice those that are rightly found, by those that are found and those that are there."""
-    right = sum(a == b == "1" for a, b in zip(found, labels, strict=True))
-    return 2 * right / max(1, list(found).count("1") + list(labels).count("1"))
-
-
-def matthews(found: Sequence[str], labels: Sequence[str]) -> float:
-    """Matthews' correlation: Pearson's of two classes as 0 and 1; 0 where one of both is always the same."""
-    a, b = (np.array([label == "1" for label in some], float) for some in (found, labels))
-    return pearson(a, b) or 0.0
+    if measure == "F1":
+        return float(metrics.f1_score(labels, found, labels=["1"], average="macro", zero_division=0))
+    return float({"accuracy": metrics.accuracy_score, "Matthews": metrics.matthews_corrcoef}[measure](labels, found))
 
 
 def pearson(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float | None:
@@ -101,13 +93,10 @@ def strange(one: Told, classes: Sequence[str]) -> str | None:
             "those of a folder are named by id2label in its config.json")
 
 
-_OF_CLASSES: dict[str, Callable[..., float]] = {"accuracy": accuracy, "F1": f1, "Matthews": matthews}
-
-
 def classes(model: Any, one: Told, measures: Sequence[str] = ("accuracy",)) -> tuple[Score, ...]:
     """How well a model tells the classes of a set."""
     found, n = model.classify(one.texts).labels, len(one.labels)
-    return tuple(Score(one.name, name, _OF_CLASSES[name](found, one.labels), n, n) for name in measures)
+    return tuple(Score(one.name, name, of_classes(name, found, one.labels), n, n) for name in measures)
 
 
 def numbers(model: Any, one: Told) -> tuple[Score, ...]:

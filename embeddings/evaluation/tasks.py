@@ -302,8 +302,10 @@ def _glue(name: str, data: Path, options: Options) -> Task:
 
 
 def _tags(name: str, data: Path, options: Options) -> Task:
-    sets = [part for found in entities.find(data) for part in (
-        dataclasses.replace(entities.read(data, found)[1], name=f"{found} dev"), entities.read(data, found)[2])]
+    sets = []
+    for found in entities.find(data):
+        _, valid, test = entities.read(data, found)
+        sets += [dataclasses.replace(valid, name=f"{found} dev"), test]
     note = "Whole entities of the right type, times 100."
 
     def run(model: Any) -> tuple[Result, ...]:

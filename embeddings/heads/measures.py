@@ -55,6 +55,11 @@ class Loss:
         """Rows of some items."""
         return np.flatnonzero(np.isin(self.items, some))
 
+    def part(self, some: Int[np.ndarray, "some"]) -> "Loss":
+        """The loss of some items alone."""
+        rows = self.of(some)
+        return dataclasses.replace(self, members=self.members[rows], targets=self.targets[rows], items=self.items[rows])
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measure:

@@ -112,11 +112,11 @@ def pruning(work: Work) -> Iterator[str]:
     """pruning.csv, pruning.md, pruning.png, pruned/."""
     flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
     vectors = encoded(model, measure.texts)
-    loss, m = measure.loss(vectors), len(measure.items(vectors))
-    learned_on, others = halves(m)
+    learned_on, others = halves(len(measure.items(vectors)))
+    loss = measure.loss(vectors).part(learned_on)
     gradients = importance.gradients(model, measure.texts, vectors, loss,
                                      lambda done: report("gradients of heads", done / loss.members.size))
-    weight = importance.importance(gradients[loss.of(learned_on)])
+    weight = importance.importance(gradients)
     every = [(layer, head) for layer, some in enumerate(removal.heads(model)) for head in some]
     orders = {"gradient": sorted(every, key=lambda place: weight[place])}
     if (output / ablation.PARTS).is_dir() and len(work.places) == len(every):

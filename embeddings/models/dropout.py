@@ -4,7 +4,7 @@ Each row has a key of its own, and each place where something is dropped a numbe
 stands beside it: alone, in a chunk of the batch, or on another device.
 
 Keys are drawn by jax.random. What of a place is dropped is a hash of the key and the number's position, not JAX's own
-bits (threefry): nobody has to be kept from guessing a mask, and a training step takes 4 % less of a processor.
+bits (threefry), which are drawn so that nobody can guess them and take longer (experiments/LOG.md).
 
 Shapes: B rows.
 """

@@ -23,8 +23,8 @@ from embeddings.fields import Count, Positive
 from embeddings.files import check_output
 from embeddings.problems import Problem, UsageProblem
 
-AT_ONCE = 2048
-"""Texts that are encoded and put on disk at a time."""
+AT_ONCE = {"cpu": 2048}
+"""Texts that are encoded and put on disk at a time, by device; elsewhere 16384."""
 STANDARD_INPUT = "-"
 SUFFIXES = (".npy", ".parquet", ".jsonl")
 
@@ -78,6 +78,8 @@ def main(flags: Flags, words: list[str]) -> None:
     check_output(output, flags.overwrite)
     total = count(flags)
     command.cache()
+    import jax
+
     from embeddings import encoder
     from embeddings.screen import Screen
 
@@ -86,7 +88,7 @@ def main(flags: Flags, words: list[str]) -> None:
     read, screen, said = texts(flags), Screen(sys.stderr), {}
     with Growing(output) as grown:
         digest = resumed(flags, grown, read, screen)
-        for some in parts(read, AT_ONCE):
+        for some in parts(read, AT_ONCE.get(jax.default_backend(), 16384)):
             for text in some:
                 digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
             vectors = encoded(model, some, arguments, said)

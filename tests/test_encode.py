@@ -79,7 +79,7 @@ def test_texts_of_every_kind_of_file(place, kind, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["npy", "parquet", "jsonl"])
 def test_vectors_in_every_kind_of_file(place, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(encode, "AT_ONCE", 3)
+    monkeypatch.setattr(encode, "AT_ONCE", {"cpu": 3})
     output = tmp_path / f"out.{kind}"
     encode.main(Flags(str(place / "toy.vec"), str(written(tmp_path, "txt")), str(output)), [])
     expected = embeddings.load(place / "toy.vec").encode(TEXTS)
@@ -144,7 +144,7 @@ def test_a_killed_command_goes_on(place, tmp_path):
 
 
 def test_another_input_is_not_gone_on_with(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(encode, "AT_ONCE", 2)
+    monkeypatch.setattr(encode, "AT_ONCE", {"cpu": 2})
     path = written(tmp_path, "txt")
     flags = Flags(str(place / "toy.vec"), str(path), str(tmp_path / "out.npy"))
     vectors, digest = embeddings.load(place / "toy.vec").encode(TEXTS[:2]), hashlib.sha256()

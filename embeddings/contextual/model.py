@@ -28,14 +28,16 @@ from embeddings.formats.sentence_transformers import Dense, Pipeline
 from embeddings.inputs.sequences import Tokens
 from embeddings.models.pooling import NORMALIZE, POOLINGS, Pooling
 from embeddings.models.transformer import ATTENTION, STATES, Output
+from embeddings.prefetch import prefetch
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.tokenizers.pieces import Pieces
 
 TOKENS = {"cpu": 1024}
 """Tokens of a call for each device: as many as a processor's cache is fastest with; elsewhere 16384."""
-TEXTS_AT_ONCE = 16384
-"""Texts cut into tokens at a time: bounds the memory for all but their vectors."""
+TEXTS_AT_ONCE = {"cpu": 16384}
+"""Texts cut into tokens at a time, which bounds the memory for all but their vectors; elsewhere 4096, the next ones
+while the device is busy with these."""
 HeadMask = Float[np.ndarray | Array, "L H"] | tuple[Float[np.ndarray | Array, "_"], ...]
 
 
@@ -83,6 +85,10 @@ class Contextual:
     def mesh(self) -> Mesh:
         """The devices in a row."""
         return Mesh(np.array(self.devices or jax.local_devices()), ("data",))
+
+    @property
+    def _platform(self) -> str:
+        return self.mesh.devices.flat[0].platform
 
     @functools.cached_property
     def placed(self) -> Any:
@@ -147,10 +153,14 @@ class Contextual:
         program = self.program(layer, pooling, normalize)
         before, screen = self._prompt(prompt_name, prompt), Screen(sys.stderr) if show_progress_bar else None
         parts, cut = [], 0
-        for at in range(0, len(texts), TEXTS_AT_ONCE):
-            some = texts[at : at + TEXTS_AT_ONCE]
-            read = reading.read(self.tokenizer, some, self.longest, self.pipeline, before, windows)
-            report = screen and functools.partial(_report, screen, at, len(texts), read.texts / len(read.owner))
+        size = TEXTS_AT_ONCE.get(self._platform, 4096)
+
+        def some(n: int) -> reading.Reading:
+            part = texts[n * size : (n + 1) * size]
+            return reading.read(self.tokenizer, part, self.longest, self.pipeline, before, windows)
+
+        for n, read in prefetch(some, 0, -(-len(texts) // size)):
+            report = screen and functools.partial(_report, screen, n * size, len(texts), read.texts / len(read.owner))
             vectors = program.vectors(self.placed, read, self.packer(batch_size), head_mask, report)
             parts.append(read.joined(vectors))
             cut += read.cut
@@ -272,7 +282,7 @@ class Contextual:
     def packer(self, batch_size: int | None = None) -> Packer:
         """How texts become calls."""
         devices = self.mesh.size
-        tokens = TOKENS.get(self.mesh.devices.flat[0].platform, 16384) if batch_size is None else 64 * batch_size
+        tokens = TOKENS.get(self._platform, 16384) if batch_size is None else 64 * batch_size
         return Packer.of(self.longest, tokens * devices, devices)
 
     def program(

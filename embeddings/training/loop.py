@@ -5,20 +5,18 @@ Every model runs through it. What it needs of the outside (a clock, a signal, a 
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from embeddings.prefetch import AHEAD, prefetch
 from embeddings.problems import Preempted, Problem
 from embeddings.training.best import Best
 from embeddings.training.checkpoint import Checkpoints
 from embeddings.training.job import Job
 from embeddings.training.metrics import Sink
-
-AHEAD = 2  # batches made, and steps sent to the devices, before the oldest must be done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,22 +59,6 @@ class Progress:
     """Raw words of the corpus read by this process's run since it started or resumed."""
     seconds: float
     """Wall seconds since then."""
-
-
-def prefetch(make: Callable[[int], Any], first: int, last: int) -> Iterator[tuple[int, Any]]:
-    """(n, make(n)) for n in first..last-1, made in order by a thread of its own, AHEAD of who reads them."""
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-        waiting = collections.deque((n, pool.submit(make, n)) for n in range(first, min(first + AHEAD, last)))
-        try:
-            while waiting:
-                n, made = waiting.popleft()
-                batch = made.result()
-                if n + AHEAD < last:
-                    waiting.append((n + AHEAD, pool.submit(make, n + AHEAD)))
-                yield n, batch
-        finally:
-            for _, made in waiting:
-                made.cancel()
 
 
 def means(sums: dict[str, tuple[Any, Any]]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pytest
 import small
 
 from embeddings.contextual import folder as folders
+from embeddings.contextual import model as module
 from embeddings.contextual.model import Contextual, CutText
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
@@ -72,6 +73,14 @@ def test_a_gpu_gives_what_the_processor_gives(family, dtype, tolerance, tmp_path
     want = folders.in_use(family, config, params, pieces, tuple(jax.devices("cpu")[:1])).encode(SHORT)
     got = folders.in_use(family, shorter, params, pieces, tuple(jax.devices("gpu")[:1])).encode(SHORT)
     assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
+
+
+def test_texts_that_are_cut_into_tokens_while_others_are_read_have_the_same_vectors(bert, monkeypatch):
+    whole = bert.encode(small.TEXTS, windows=2)
+    monkeypatch.setattr(module, "TEXTS_AT_ONCE", {"cpu": 2})
+    np.testing.assert_allclose(bert.encode(small.TEXTS, windows=2), whole, atol=1e-6)
+    with pytest.raises(UsageProblem, match="cannot overlap"):
+        bert.encode(small.TEXTS, windows=100)
 
 
 def test_nothing_beside_a_text_changes_its_vector(model):

@@ -34,7 +34,7 @@ from embeddings.screen import Screen
 from embeddings.tokenizers.pieces import Pieces
 
 TOKENS = {"cpu": 1024}
-"""Tokens of a call for each device: as many as a processor's cache is fastest with; elsewhere 16384."""
+"""Tokens of a call for each device: as many as a processor's cache is fastest with; elsewhere 32768."""
 TEXTS_AT_ONCE = {"cpu": 16384}
 """Texts cut into tokens at a time, which bounds the memory for all but their vectors; elsewhere 4096, the next ones
 while the device is busy with these."""
@@ -282,7 +282,7 @@ class Contextual:
     def packer(self, batch_size: int | None = None) -> Packer:
         """How texts become calls."""
         devices = self.mesh.size
-        tokens = TOKENS.get(self._platform, 16384) if batch_size is None else 64 * batch_size
+        tokens = TOKENS.get(self._platform, 32768) if batch_size is None else 64 * batch_size
         return Packer.of(self.longest, tokens * devices, devices)
 
     def program(

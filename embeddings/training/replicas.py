@@ -10,23 +10,37 @@ and b what two copies changed of a row,
 which is their sum where they went different ways, as for rows that few words touch, and their mean where they went the
 same way, as for rows that both moved as far as they would go. It is not the same training as that of one copy, and not
 exact: `--train.replicas` is 1 unless somebody asks. It is the same each time.
+
+Only the rows that a batch touches are read for that, and the copies stay where they are: a state holds the first one.
+
+Shapes: V rows of a table, n of them that a batch touches, D width.
 """
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from embeddings.problems import UsageProblem
 from embeddings.training.job import Job
-from embeddings.training.step import Step
+from embeddings.training.step import RowObjective, Step
 
 Tree = Any
-AT_ONCE = 512
-"""Rows of a table that are merged at a time."""
+ROUNDED = 4096
+"""Touched rows are filled up to a multiple of this, so that few programs are compiled."""
+NOBODY = np.iinfo(np.int32).max
+"""By what: the number of no row."""
+
+
+class Dealt(NamedTuple):
+    """A batch, on each device its own part."""
+
+    parts: list[Tree]
+    touched: list[Tree]
+    """For each table the rows that any part touches, on every device; see `distinct`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +50,37 @@ class ReplicaStep(Step):
     devices: tuple[jax.Device, ...] = ()
     stacked: bool = False
     """Whether a table is `[V, 2, D]`, a row and Adagrad's sums of squares of it."""
+    _kept: list[tuple[Tree, list[Tree]]] = dataclasses.field(default_factory=list, repr=False)
+    """The first copy's tables, as they were given back last, and the others', which equal them."""
 
-    def __call__(self, state: Tree, batch: Tree) -> tuple[Tree, dict]:
+    def __call__(self, state: Tree, batch: Dealt) -> tuple[Tree, dict]:
         """One step of each copy, and the merge."""
-        copies = [jax.device_put(state, device, may_alias=False) for device in self.devices]
-        done = [self.update(*each) for each in zip(copies, batch, self._everywhere, strict=True)]
+        first, devices, touched = state["params"], self.devices[1:], batch.touched
+        kept = self._kept.pop() if self._kept else (None, [])
+        others = kept[1] if kept[0] is first else [jax.device_put(first, device, may_alias=False) for device in devices]
+        states = [{**jax.device_put({**state, "params": ()}, device), "params": other}
+                  for device, other in zip(devices, others, strict=True)]
+        start = taken(first, touched[0])
+        done = [self.update(*each) for each in zip([state, *states], batch.parts, self._everywhere, strict=True)]
         sums = jax.tree.map(lambda *s: sum(jax.device_put(x, self.devices[0]) for x in s), *(s for _, s in done))
-        params = [jax.device_put(copy["params"], self.devices[0]) for copy, _ in done]
-        return {**done[0][0], "params": merged(state["params"], params, self.stacked)}, sums
+        first, *others = (copy["params"] for copy, _ in done)
+        after = [jax.device_put(taken(*each), self.devices[0]) for each in zip(others, touched[1:], strict=True)]
+        first, rows = merged(first, touched[0], start, after, self.stacked)
+        others = [put(other, at, jax.device_put(rows, device))
+                  for other, at, device in zip(others, touched[1:], devices, strict=True)]
+        self._kept.append((first, others))
+        return {**done[0][0], "params": first}, sums
 
     @functools.cached_property
     def _everywhere(self) -> list[Tree]:
         return [jax.device_put(self.constants, device) for device in self.devices]
 
-    def place(self, batch: Tree) -> list[Tree]:
-        """A batch's chunks dealt to the copies."""
-        return [jax.device_put(dealt(batch, r, len(self.devices)), device) for r, device in enumerate(self.devices)]
+    def place(self, batch: Tree) -> Dealt:
+        """A batch's chunks dealt to the copies, and the rows that they touch."""
+        copies = len(self.devices)
+        parts = [jax.device_put(dealt(batch, r, copies), device) for r, device in enumerate(self.devices)]
+        rows = jax.tree.map(distinct, named(self.constants, batch))
+        return Dealt(parts, [jax.device_put(rows, device) for device in self.devices])
 
 
 def dealt(batch: Tree, r: int, copies: int) -> Tree:
@@ -66,32 +95,71 @@ def dealt(batch: Tree, r: int, copies: int) -> Tree:
     return type(batch)(*map(own, batch))._replace(chunks=np.int32((int(batch.chunks) - r + copies - 1) // copies))
 
 
-@functools.partial(jax.jit, static_argnums=2, donate_argnums=0)
-def merged(start: Tree, copies: list[Tree], stacked: bool) -> Tree:
-    """What the copies changed, added to what they started from."""
+@jax.jit
+def named(objective: RowObjective, batch: Tree) -> Tree:
+    """For each table the rows that a batch reads, as often as it does."""
+    return jax.vmap(lambda n: objective.rows(batch.chunk(n)))(jnp.arange(len(batch[0])))
 
-    def put_together(rows: Array, *after: Array) -> Array:
-        changes = [copy - rows for copy in after]
+
+def distinct(rows: Int[Array | np.ndarray, "..."]) -> Int[np.ndarray, "n"]:
+    """The different ones, ascending, then NOBODY up to a multiple of ROUNDED."""
+    rows = np.asarray(rows).reshape(-1)
+    there = np.zeros(rows.max() + 1, bool)
+    there[rows] = True
+    found = np.flatnonzero(there).astype(np.int32)
+    return np.pad(found, (0, -len(found) % ROUNDED), constant_values=NOBODY)
+
+
+@jax.jit
+def taken(tables: Tree, rows: Tree) -> Tree:
+    """Rows of each table; of NOBODY some row."""
+    return jax.tree.map(_read, tables, rows)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def put(tables: Tree, rows: Tree, values: Tree) -> Tree:
+    """The tables with values in the place of rows; those of NOBODY go nowhere."""
+    return jax.tree.map(_written, tables, rows, values)
+
+
+def _read(table: Array, rows: Array) -> Array:
+    return table.at[rows].get(mode="clip", wrap_negative_indices=False, indices_are_sorted=True)
+
+
+def _written(table: Array, rows: Array, values: Array) -> Array:
+    return table.at[rows].set(values, mode="drop", wrap_negative_indices=False, indices_are_sorted=True)
+
+
+@functools.partial(jax.jit, static_argnums=4, donate_argnums=(0, 2))
+def merged(tables: Tree, rows: Tree, start: Tree, after: list[Tree], stacked: bool) -> tuple[Tree, Tree]:
+    """The first copy's tables with what all changed of the rows, added to what they started from; and these rows.
+
+    Args:
+        tables: the first copy's.
+        rows: which ones the batch touches.
+        start: those rows before the batch.
+        after: those rows of the other copies.
+        stacked: as of ReplicaStep.
+    """
+
+    def put_together(start: Array, *after: Array) -> Array:
+        changes = [copy - start for copy in after]
         if not stacked:
-            return rows + functools.reduce(adasum, changes)
+            return start + functools.reduce(adasum, changes)
         values, squares = ([change[:, i] for change in changes] for i in (0, 1))
-        return rows + jnp.stack([functools.reduce(adasum, values), sum(squares)], axis=1)
+        return start + jnp.stack([functools.reduce(adasum, values), sum(squares)], axis=1)
 
-    def one(table: Array, *after: Array) -> Array:
-        def part(at: Array | int, size: int, table: Array) -> Array:
-            own = [jax.lax.dynamic_slice_in_dim(whole, at, size) for whole in (table, *after)]
-            return jax.lax.dynamic_update_slice_in_dim(table, put_together(*own), at, 0)
+    def one(table: Array, at: Array, start: Array, *after: Array) -> tuple[Array, Array]:
+        new = put_together(start, _read(table, at), *after)
+        return _written(table, at, new), new
 
-        # Some rows at a time, so that they are read from memory once; the last ones by themselves.
-        whole, rest = divmod(len(table), AT_ONCE)
-        if whole:
-            table = jax.lax.fori_loop(0, whole, lambda n, table: part(n * AT_ONCE, AT_ONCE, table), table)
-        return part(whole * AT_ONCE, rest, table) if rest else table
-
-    return jax.tree.map(one, start, *copies)
+    both = [one(*each) for each in zip(*(jax.tree.leaves(x) for x in (tables, rows, start)),
+                                       *(jax.tree.leaves(x) for x in after), strict=True)]
+    tree = jax.tree.structure(tables)
+    return tree.unflatten([table for table, _ in both]), tree.unflatten([new for _, new in both])
 
 
-def adasum(a: Float[Array, "V D"], b: Float[Array, "V D"]) -> Float[Array, "V D"]:
+def adasum(a: Float[Array, "n D"], b: Float[Array, "n D"]) -> Float[Array, "n D"]:
     """Changes of rows put together."""
     dot, aa, bb = (jnp.sum(x * y, axis=1, keepdims=True) for x, y in ((a, b), (a, a), (b, b)))
     half = dot / 2

@@ -10,7 +10,7 @@ from embeddings import experiment
 from embeddings.experiment import Experiment
 from embeddings.problems import UsageProblem
 from embeddings.training import architectures, mesh, replicas
-from embeddings.training.replicas import adasum, dealt, merged, side_by_side
+from embeddings.training.replicas import NOBODY, adasum, dealt, distinct, merged, put, side_by_side, taken
 
 
 def by_loop(a, b):
@@ -35,12 +35,17 @@ def test_changes_are_put_together_as_adasum_does():
 
 @pytest.mark.parametrize("copies", [2, 3])
 @pytest.mark.parametrize("stacked", [False, True])
-def test_tables_are_merged_whatever_their_size(stacked, copies, monkeypatch):
-    monkeypatch.setattr(replicas, "AT_ONCE", 16)
+def test_the_rows_that_are_touched_are_merged(stacked, copies, monkeypatch):
+    monkeypatch.setattr(replicas, "ROUNDED", 32)
     rng = np.random.default_rng(1)
-    for size in (5, 16, 40):
+    for size, touched in ((5, [0, 3]), (40, range(40)), (60, sorted(rng.permutation(60)[:33]))):
         shape = (size, 2, 4) if stacked else (size, 4)
+        at = distinct(np.array([*touched, *touched[:2]], np.int32)[::-1])
+        assert (at[: len(touched)] == touched).all() and (at[len(touched) :] == NOBODY).all() and len(at) % 32 == 0
         start, *after = rng.normal(size=(copies + 1, *shape))
+        rest = np.setdiff1d(np.arange(size), touched)
+        for copy in after:
+            copy[rest] = start[rest]
         changes = [copy - start for copy in after]
         rows = [change[:, 0] for change in changes] if stacked else changes
         wanted = rows[0]
@@ -48,9 +53,11 @@ def test_tables_are_merged_whatever_their_size(stacked, copies, monkeypatch):
             wanted = by_loop(wanted, other)
         if stacked:
             wanted = np.stack([wanted, sum(change[:, 1] for change in changes)], axis=1)
-        single = [{"table": jnp.asarray(x, jnp.float32)} for x in (start, *after)]
-        got = merged(single[0], single[1:], stacked)["table"]
-        np.testing.assert_allclose(got, start + wanted, rtol=1e-4, atol=1e-5)
+        before, *single = [{"table": jnp.asarray(x, jnp.float32)} for x in (start, *after)]
+        own = {"table": jnp.asarray(at)}
+        first, rows = merged(single[0], own, taken(before, own), [taken(one, own) for one in single[1:]], stacked)
+        np.testing.assert_allclose(first["table"], start + wanted, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(put(single[1], own, rows)["table"], first["table"])
 
 
 def small(*, copies, optimizer="sgd", **part):

@@ -9,6 +9,7 @@ A turn is 2 node + 1 where a path goes on to the right of a node (code 1), 2 nod
 """
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int32, Int64
@@ -17,6 +18,19 @@ from embeddings.problems import Problem
 
 TOP = 32
 """Nodes taken for the top: twice as many shorten what is left of a path by one turn on the mean."""
+
+
+class Below(NamedTuple):
+    """Paths without their tops."""
+
+    turns: Int32[np.ndarray, "all"]
+    """Of one word after the other, each path from its last turn up."""
+    starts: Int64[np.ndarray, "V"]
+    """Where each word's begin."""
+    length: Int32[np.ndarray, "V"]
+    """How many each has."""
+    exits: Int32[np.ndarray, "V"]
+    """The turn at which each path leaves the top."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +56,22 @@ class Huffman:
         return np.stack(columns, axis=1) if columns else np.zeros((len(words), 0), np.int32)
 
     @functools.cached_property
-    def longest(self) -> int:
-        """Turns of the longest path below the top."""
-        turns, length = self.up[: self.words], 0
-        while True:
-            turns = turns[turns >> 1 >= self.top]
-            if not len(turns):
-                return length
-            turns, length = self.up[self.words + (turns >> 1)], length + 1
+    def below(self) -> "Below":
+        """What is left of the paths of all words below the top."""
+        turns, words, levels = self.up[: self.words], np.arange(self.words), []
+        length, exits = np.zeros((2, self.words), np.int32)
+        while len(words):
+            out = turns >> 1 < self.top
+            exits[words[out]] = turns[out]
+            turns, words = turns[~out], words[~out]
+            length[words] += 1
+            levels.append((words, turns))
+            turns = self.up[self.words + (turns >> 1)]
+        starts = np.cumsum(length) - length
+        found = np.zeros(length.sum(), np.int32)
+        for level, (words, turns) in enumerate(levels):
+            found[starts[words] + level] = turns
+        return Below(found, starts, length, exits)
 
     def tops(self) -> Float[np.ndarray, "exits 2 T"]:
         """For each turn at a node of the top: which of the T nodes are on the way to it, and where it goes left."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, Int64
+from jaxtyping import Array, Int, Int32, Int64
 
 from embeddings.inputs.huffman import Huffman
 from embeddings.inputs.words import Batches
@@ -79,54 +79,62 @@ class PathBatches:
         return self.windows.spans
 
     @property
+    def _longest(self) -> int:
+        return int(self.huffman.below.length.max())
+
+    @property
     def room(self) -> int:
         """Turns that a block has room for, S E."""
-        return -(-max(self.windows.block * ROOM, self.huffman.longest, SHORTEST) // SLAB) * SLAB
+        return -(-max(self.windows.block * ROOM, self._longest, SHORTEST) // SLAB) * SLAB
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """C, blocks of a chunk that may be filled, and K: there is room for spans of nothing but long paths."""
         w = self.windows
-        fewest = min(w.block, self.room // max(self.huffman.longest, SHORTEST))
+        fewest = min(w.block, self.room // max(self._longest, SHORTEST))
         K = w.chunk // w.block
         return -(-w.batch // (fewest * K)), K, -(-K // w.multiple) * w.multiple
 
     def __call__(self, n: int) -> PathBatch:
         """Batch n, as numpy arrays of the same shapes for every n."""
-        kept = self.windows.kept(n)
+        kept, below = self.windows.kept(n), self.huffman.below
         B, W = self.windows.block, self.windows.window
-        paths = self.huffman.paths(kept.ids)
-        below = paths >> 1 >= self.huffman.top
-        length = np.sum(below, axis=1)
-        exits = paths[np.arange(len(paths)), length]
-        below[kept.left + kept.right == 0] = False
-        ends = np.append(0, np.cumsum(np.maximum(np.sum(below, axis=1), SHORTEST)))
+        length = np.where(kept.left + kept.right > 0, below.length[kept.ids], 0)
+        ends = np.append(0, np.cumsum(np.maximum(length, SHORTEST)))
         edges = blocks(ends, B, self.room)
         block = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
         place = np.arange(len(block)) - edges[block]
         # Whose turn is the first of each slab; the rows beside the last slabs start early enough to end in the block.
         firsts = np.searchsorted(ends, ends[edges[:-1], None] + np.arange(0, self.room, SLAB), side="right") - 1
         starts = np.minimum(firsts - edges[:-1, None], max(B - SPAN, 0))
-        centre, step = np.nonzero(below)
-        to = block[centre], ends[centre] - ends[edges[block[centre]]] + step
-        centres = place[centre] - starts[to[0], to[1] // SLAB]
+
+        def each(of_centres: np.ndarray) -> np.ndarray:
+            return np.repeat(of_centres, length)  # for each turn what its centre has
+
+        step = np.arange(length.sum()) - each(np.cumsum(length) - length)
+        column = each(ends[:-1] - ends[edges[block]]) + step
+        centres = each(place) - starts.reshape(-1)[each(block * starts.shape[1]) + column // SLAB]
+        turns = below.turns[each(below.starts[kept.ids]) + step]
         halo = np.pad(kept.ids, (W, B + W))
         windows = np.lib.stride_tricks.sliding_window_view(halo, B + 2 * W)[edges[:-1]]
-        whole = np.arange(len(edges) - 1), slice(None)
-        arrays = [self._put(whole, windows)]
-        arrays += [self._put((block, place), a, B) for a in (kept.left, kept.right, exits)]
-        arrays += [self._put(whole, starts)]
-        of_turns = (paths[centre, step], centres, kept.left[centre], kept.right[centre])
-        arrays += [self._put(to, a, self.room).reshape(*arrays[0].shape[:2], -1, SLAB) for a in of_turns]
-        filled = -(-(len(edges) - 1) // self.shape[1])
-        return PathBatch(*arrays, np.array(filled, np.int32), np.array(kept.words, np.int32))
-
-    def _put(self, to: tuple, values: np.ndarray, size: int | None = None) -> np.ndarray:
-        """`[C, K, size]` with values at (number of the block, place in it)."""
         C, filled, K = self.shape
-        out = np.zeros((C, K, size or values.shape[1]), np.int32)
-        out[to[0] // filled, to[0] % filled, to[1]] = values
-        return out
+        number = np.arange(len(edges) - 1)
+        row = number // filled * K + number % filled  # of each block in C K
+        arrays = [put(row, windows, C * K)]
+        arrays += [put(row[block] * B + place, a, C * K * B) for a in (kept.left, kept.right, below.exits[kept.ids])]
+        arrays += [put(row, starts, C * K)]
+        to = each(row[block] * self.room) + column
+        arrays += [put(to, a, C * K * self.room) for a in (turns, centres, each(kept.left), each(kept.right))]
+        shapes = ((-1,),) * 5 + ((self.room // SLAB, SLAB),) * 4
+        arrays = [a.reshape(C, K, *shape) for a, shape in zip(arrays, shapes, strict=True)]
+        return PathBatch(*arrays, np.array(-(-len(number) // filled), np.int32), np.array(kept.words, np.int32))
+
+
+def put(places: Int[np.ndarray, "n"], values: Int[np.ndarray, "n ..."], size: int) -> Int32[np.ndarray, "size ..."]:
+    """Zeros, but for values in their places."""
+    out = np.zeros((size, *values.shape[1:]), np.int32)
+    out[places] = values
+    return out
 
 
 def blocks(ends: Int64[np.ndarray, "centres_and_one"], most: int, room: int) -> Int64[np.ndarray, "blocks_and_one"]:

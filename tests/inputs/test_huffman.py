@@ -98,7 +98,11 @@ def test_the_top_is_a_dense_form_of_the_first_nodes(counts):
         assert np.flatnonzero(on).tolist() == [n for n, _ in above]
         assert np.flatnonzero(left).tolist() == [n for n, c in above if not c]
         longest = max(longest, len(path) - len(above))
-    assert made.longest == longest
+    assert made.below.length.max() == longest
+    for word, path in enumerate(made.paths(np.arange(made.words))):
+        start, length = made.below.starts[word], made.below.length[word]
+        assert made.below.turns[start : start + length].tolist() == path[:length].tolist()
+        assert all(path[:length] >> 1 >= T) and path[length] == made.below.exits[word] < 2 * T
 
 
 def test_the_order_of_words_does_not_matter():

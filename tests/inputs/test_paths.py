@@ -81,8 +81,8 @@ def test_a_block_ends_where_there_is_no_room():
 
 def test_long_paths_have_room_and_more_chunks():
     usual, long = make(), make(rare=True)
-    assert long.huffman.longest > paths.ROOM
-    assert usual.room % SLAB == 0 and usual.room >= usual.huffman.longest
+    assert long.huffman.below.length.max() > paths.ROOM
+    assert usual.room % SLAB == 0 and usual.room >= usual.huffman.below.length.max()
     for batches in (usual, long):
         shapes = {tuple(np.shape(a) for a in batches(n)) for n in range(4)}
         assert len(shapes) == 1

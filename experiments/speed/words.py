@@ -3,6 +3,7 @@
     pip install -e '.[peers]'
     python experiments/speed/words.py --output=words.jsonl
     python experiments/speed/words.py --rows=cbow --seeds=1 --peer_epochs=1
+    python experiments/speed/words.py --rows=cbow --settings=train.replicas=2,train.batch=262144
     python experiments/speed/plot_words.py words.jsonl words.svg
     python experiments/speed/words.py --rows=skipgram_300 --seeds=1 --peer_epochs=1 --epochs=1 --threads=16 \
         --variants=word2vec.chunk=1024,word2vec.chunk=8192
@@ -98,6 +99,9 @@ class Flags:
     """Repetitions, each with another seed, ours and theirs in turn; 0 takes the row's."""
     epochs: tuple[float, ...] = ()
     """Lengths of our runs; empty takes the row's."""
+    settings: tuple[str, ...] = ()
+    """Flags of all our runs, without their dashes: `train.replicas=2,train.batch=262144` has both cores train, which is
+    not the exact mode."""
     variants: tuple[str, ...] = ()
     """A flag of ours each, without its dashes; several joined by `+`. Each is trained once over the peer's shortest
     length, to see what a device is filled by, and counts in nothing else."""
@@ -161,7 +165,7 @@ class Bench:
         flags = [f"--flagfile={FLAG_FILES / row.flags}", f"--corpus={self.lines}", "--text.tokenizer=whitespace",
                  f"--run={run}", f"--seed={seed}", f"--{row.part}.width={row.width}", f"--train.epochs={epochs}",
                  "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0",
-                 *(f"--{flag}" for flag in variant.split("+") if flag)]
+                 *(f"--{flag}" for flag in (*self.flags.settings, *variant.split("+")) if flag)]
         _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], EMBEDDINGS_CACHE=str(cache))
         lines = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
         items = lines[-1]["words"]
@@ -242,6 +246,7 @@ def measure(bench: Bench, name: str, row: Row) -> dict:
         "what": f"{name} d{row.width}, {bench.flags.corpus}, {bench.words:,} words",
         "peer": f"{fastest} at {rate}, {bench.flags.threads} threads, better of {row.rates}",
         "seeds": seeds,
+        "settings": bench.flags.settings,
         "epoch": epoch(ours[shortest], theirs[shortest]) if shortest in ours else None,
         "quality": [{"peer_epochs": n, **quality(ours, theirs[n])} for n in theirs],
         "ours": [described(n, trials) for n, trials in ours.items()],

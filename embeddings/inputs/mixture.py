@@ -29,11 +29,6 @@ class Mixture:
         """Batches of so many examples in which those of all sets, mixed, come once on the mean."""
         return max(1, -(-sum(map(len, self.sets)) // batch))
 
-    @property
-    def tokens(self) -> float:
-        """Of an example, on the mean."""
-        return sum(share * some.tokens / len(some) for share, some in zip(self.weights, self.sets, strict=True))
-
     def examples(self, first: int, last: int) -> list[Int64[np.ndarray, "_"]]:
         """Of each set the numbers of its examples that stand from place `first` of a run up to `last`."""
         edges = np.floor(np.array([[first], [last]]) * self._shares + 1e-9).astype(np.int64)

@@ -2,7 +2,8 @@
 
 Best-fit decreasing (Johnson 1974). Shapes: n texts.
 """
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,10 @@ from jaxtyping import Int, Int32, Int64
 
 SHORTEST = 4
 """Tokens of a row for each text that it may hold at most."""
-SLACK = 1.1
-"""Rows of a batch as a multiple of what its texts fill on the mean."""
+TRIED = 16384
+"""Texts that are packed to see how many rows batches need, about."""
+WIDER = 1.125
+"""How many times as many rows a batch has that needs more than most: each shape is compiled once."""
 
 
 class Rows(NamedTuple):
@@ -60,15 +63,20 @@ def slots(length: int) -> int:
     return max(1, length // SHORTEST)
 
 
-def enough(tokens: float, length: int, multiple: int) -> int:
-    """Rows of a length for batches of so many tokens on the mean: a multiple of what they are split over."""
-    return -(-int(np.ceil(SLACK * tokens / length + 1)) // multiple) * multiple
+def usual(lengths: Callable[[int], Int[np.ndarray, "n"]], texts: int, length: int, multiple: int) -> int:
+    """Rows of most batches of so many texts, such that the mean batch has fewest.
+
+    They are a multiple of `multiple`. `lengths` gives those of the texts of batch n, of which the first are packed.
+    """
+    tried = [len(pack(lengths(n), (length,)).lengths) for n in range(max(2, min(32, TRIED // texts)))]
+    whole = sorted({-(-rows // multiple) * multiple for rows in tried})
+    return min(whole, key=lambda rows: sum(widened(rows, needed, multiple) for needed in tried))
 
 
-def doubled(rows: int, needed: int) -> int:
-    """Rows of a batch that needs so many: as many as the others have, or twice or four times as many."""
+def widened(rows: int, needed: int, multiple: int) -> int:
+    """Rows of a batch that needs so many: as many as most have, or WIDER as many, and so on."""
     while rows < needed:
-        rows *= 2
+        rows = -(-math.ceil(WIDER * rows) // multiple) * multiple
     return rows
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Int32, Int64
 
 from embeddings.corpus.examples import Some
 from embeddings.inputs.mixture import Mixture
-from embeddings.inputs.packing import doubled, enough, laid, pack, slots
+from embeddings.inputs.packing import laid, pack, slots, usual, widened
 from embeddings.inputs.sequences import Tokens
 
 
@@ -85,20 +85,20 @@ class Batches:
 
     @functools.cached_property
     def rows(self) -> int:
-        """B, as long as it is enough."""
-        return enough(self.batch * self._mixture.tokens * (2 if self.twice else 1), self.length, self.multiple)
+        """B of most batches."""
+        return usual(lambda n: np.diff(self._examples(n).starts), self.batch, self.length, self.multiple)
 
     @functools.cached_property
     def _mixture(self) -> Mixture:
         return Mixture(self.sets, self.weights, self.seed)
 
     def __call__(self, n: int) -> Batch:
-        """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""
+        """Batch n, as numpy arrays of the same few shapes."""
         ids, types, starts, labels = self._examples(n)
         C = (len(starts) - 1) // len(labels)
         lengths = np.diff(starts)
         packed = pack(lengths, (self.length,))
-        B = doubled(self.rows, len(packed.lengths))
+        B = widened(self.rows, len(packed.lengths), self.multiple)
         tokens = Tokens(*laid(packed, lengths, (B, self.length), ids, types))
         places = (packed.row * slots(self.length) + packed.slot).reshape(-1, C)
         texts = equal(ids, starts).reshape(-1, C)

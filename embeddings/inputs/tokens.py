@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, Int64
 
 from embeddings.corpus.marked import Marked
 from embeddings.inputs.mixture import Mixture
-from embeddings.inputs.packing import doubled, enough, laid, pack
+from embeddings.inputs.packing import laid, pack, usual, widened
 from embeddings.inputs.sequences import Tokens
 
 
@@ -63,19 +63,23 @@ class Batches:
 
     @functools.cached_property
     def rows(self) -> int:
-        """B, as long as it is enough."""
-        return enough(self.batch * self._mixture.tokens, self.length, self.multiple)
+        """B of most batches."""
+        return usual(lambda n: self._texts(n).lengths, self.batch, self.length, self.multiple)
 
     @functools.cached_property
     def _mixture(self) -> Mixture:
         return Mixture(self.sets, self.weights, self.seed)
 
     def __call__(self, n: int) -> Batch:
-        """Batch n, as numpy arrays of the same shapes for every n but those that need more rows."""
-        chosen = self._mixture.examples(n * self.batch, (n + 1) * self.batch)
-        read = [some.read(numbers) for some, numbers in zip(self.sets, chosen, strict=True)]
-        ids, types, marks, lengths = (np.concatenate(parts) for parts in zip(*read, strict=True))
+        """Batch n, as numpy arrays of the same few shapes."""
+        ids, types, marks, lengths = self._texts(n)
         packed = pack(lengths, (self.length,))
-        shape = doubled(self.rows, len(packed.lengths)), self.length
+        shape = widened(self.rows, len(packed.lengths), self.multiple), self.length
         *tokens, marks = laid(packed, lengths, shape, ids, types, marks)
         return Batch(Tokens(*tokens), marks, np.array(len(ids), np.int32))
+
+    def _texts(self, n: int) -> Marked:
+        """The texts of a batch."""
+        chosen = self._mixture.examples(n * self.batch, (n + 1) * self.batch)
+        read = [some.read(numbers) for some, numbers in zip(self.sets, chosen, strict=True)]
+        return Marked(*(np.concatenate(parts) for parts in zip(*read, strict=True)))

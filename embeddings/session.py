@@ -14,6 +14,7 @@ import jax
 from embeddings import levels, provenance
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import tasks as evaluations
+from embeddings.evaluation.tasks import task as kinds
 from embeddings.experiment import Experiment
 from embeddings.levels import Place, Prepared
 from embeddings.problems import UsageProblem
@@ -30,7 +31,7 @@ class Trained:
 
     model: Any
     """What was trained, in use: word vectors, or a contextual model."""
-    tasks: Sequence[evaluations.Task]
+    tasks: Sequence[kinds.Task]
     """What the run is measured by."""
     words: int
     """Words of the corpus read since the run started or was resumed, each epoch counted."""
@@ -97,18 +98,18 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     return Trained(prepared.model(job.host_tables(state)), tasks, runner.words, seconds)
 
 
-def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
+def chosen(settings: Experiment, place: Place) -> tuple[kinds.Task, ...]:
     """What the run is measured by. Raises UsageProblem for what cannot be measured on what is trained."""
-    options = evaluations.of(settings.evaluate, place.cache)
+    options = kinds.of(settings.evaluate, place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
         if task.needs not in offered(settings):
-            raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
+            raise UsageProblem(f"--evaluate.tasks={task.name} needs {kinds.NEEDS[task.needs][0]}, which "
                                f"--architecture={settings.architecture} does not make: leave it out")
     return tasks
 
 
-def check_fit(tasks: Sequence[evaluations.Task], told: tuple[int, tuple[str, ...]] | None) -> None:
+def check_fit(tasks: Sequence[kinds.Task], told: tuple[int, tuple[str, ...]] | None) -> None:
     """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell.
 
     `told` are the texts that it tells something of at once, and its classes, as levels.sentences has it.
@@ -119,8 +120,8 @@ def check_fit(tasks: Sequence[evaluations.Task], told: tuple[int, tuple[str, ...
             raise UsageProblem(f"--evaluate.tasks={task.name} {reason}; leave it out, or correct the examples")
 
 
-def offered(settings: Experiment) -> set[evaluations.Need]:
-    """What of evaluation.tasks.NEEDS the model of a run will have."""
+def offered(settings: Experiment) -> set[kinds.Need]:
+    """What of evaluation.tasks.task.NEEDS the model of a run will have."""
     if settings.level == "words":
         return {"words", "texts", "tokens"}
     if settings.level == "tokens":

@@ -15,6 +15,7 @@ import embeddings
 from embeddings import flags, levels
 from embeddings.contextual import folder as folders
 from embeddings.evaluation import tasks
+from embeddings.evaluation.tasks.task import Options
 from embeddings.experiment import Experiment
 from embeddings.heads import measures
 from embeddings.problems import Problem, UsageProblem
@@ -271,7 +272,7 @@ def test_a_pair_is_read_as_one(folder):
         model.classify([("ba", "ce"), ("ba", "ce", "di")])
     with pytest.raises(Problem, match="pairs are read without a prompt and in one window"):
         model.encode(asked, windows=2)
-    (task,) = tasks.tasks(["documentation"], None, tasks.Options(cache=folder / "cache"))
+    (task,) = tasks.tasks(["documentation"], None, Options(cache=folder / "cache"))
     assert task.lacking(model) == "needs an encoder of texts, and the model reads pairs of texts as one"
 
 

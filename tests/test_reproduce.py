@@ -222,7 +222,7 @@ def test_every_committed_experiment_is_built_at_full_size(file):
 def signature(settings):
     """The experiment without what changes no shape: rows of a table differ in little else, and building takes long."""
     usual = Experiment()
-    same = {name: getattr(usual, name) for name in ("row", "evaluate", "corpus", "text", "run", "export")}
+    same = {name: getattr(usual, name) for name in ("row", "evaluate", "ablate", "corpus", "text", "run", "export")}
     if settings.contextual:
         same["start_from"] = ""  # what it starts from gives the sizes, and is not here
         same["examples"] = dataclasses.replace(settings.examples, sets=usual.examples.sets)

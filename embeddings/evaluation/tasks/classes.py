@@ -40,12 +40,10 @@ def _regression(name: str, data: Path, options: Options) -> Task:
 
 def _glue(name: str, data: Path, options: Options) -> Task:
     parts, number = paired.read(data, name), glue.TASKS[name].kind == "number"
-    measures, texts = paired.MEASURES.get(name, ("accuracy",)), len(glue.TASKS[name].columns)
+    measures = paired.MEASURES.get(name, ("accuracy",))
 
     def unfit(at_once: Sequence[int], classes: Sequence[str]) -> str | None:
-        if texts not in at_once:
-            return f"is of {'pairs' if texts == 2 else 'single texts'}, which the model does not read"
-        return None if number else next(filter(None, (paired.strange(one, classes) for one in parts)), None)
+        return paired.unfit(parts, at_once, None if number else classes)
 
     def run(model: Any) -> tuple[Result, ...]:
         found = [paired.numbers(model, one) if number else paired.classes(model, one, measures) for one in parts]

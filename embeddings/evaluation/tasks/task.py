@@ -76,12 +76,10 @@ class Task:
 
     def lacking(self, model: Any) -> str | None:
         """What the model lacks for this task; None where it lacks nothing."""
-        wanted, signs = NEEDS[self.needs]
-        if self.needs in ("texts", "tokens", "predictions") and getattr(model, "pipeline", ALONE).joined:
-            return f"needs {wanted}, and the model reads pairs of texts as one"
-        if not any(hasattr(model, sign) for sign in signs):
-            return f"needs {wanted}, which the model has not"
-        return self.unfit(read_at_once(model), model.head.classes) if self.needs in ("classes", "numbers") else None
+        reason = lacking(self.needs, model)
+        if reason or self.needs not in ("classes", "numbers"):
+            return reason
+        return self.unfit(read_at_once(model), model.head.classes)
 
     def beside_baselines(self, model: Any) -> tuple[tuple[Result, ...], str | None]:
         """Results of the model and of the baselines, and why the latter are missing, where they are."""
@@ -94,6 +92,14 @@ class Task:
     def scores(self, model: Any) -> dict[str, float]:
         """The numbers to follow through training, by name."""
         return {name: score for result in self.run(model) for name, score in result.scores().items()}
+
+
+def lacking(needs: Need, model: Any) -> str | None:
+    """What of NEEDS a model has not; None where it has it."""
+    wanted, signs = NEEDS[needs]
+    if needs in ("texts", "tokens", "predictions") and getattr(model, "pipeline", ALONE).joined:
+        return f"needs {wanted}, and the model reads pairs of texts as one"
+    return None if any(hasattr(model, sign) for sign in signs) else f"needs {wanted}, which the model has not"
 
 
 def read_at_once(model: Any) -> tuple[int, ...]:

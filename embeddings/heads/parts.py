@@ -165,7 +165,7 @@ def _smaller(work: Work, gone: Sequence[Place], name: str, how: str, others: Int
         folder.write(work.output / name, less)
         where = str(work.output / name)
     except Problem as problem:  # it may be none of others' folders, and still be measured
-        where = f"left out: {name}: {problem}"
+        where = f"left out: {name}/: {problem}\n{name}"
     seconds = np.empty((ROUNDS + 1, 2))
     for n, which in np.ndindex(*seconds.shape):  # in turn; the first round compiles
         began = work.clock()

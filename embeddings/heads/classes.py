@@ -29,6 +29,7 @@ from embeddings.corpus import glue
 from embeddings.evaluation import labelled, pair_classification, paired
 from embeddings.evaluation.paired import Told
 from embeddings.evaluation.tasks.classes import OWN
+from embeddings.evaluation.tasks.task import unless_all
 from embeddings.heads import bootstrap, measures
 from embeddings.heads.measures import Loss, Measure, Vectors
 from embeddings.problems import Problem
@@ -47,11 +48,11 @@ def read(name: str, data: Path) -> Told:
     if name in GLUE:
         task, title = GLUE[name]
         files = [glue.path(Path(), task, glue.TASKS[task].measured[title])]
-    missing = next((data / file for file in files if not (data / file).is_file()), None)
-    if name in SINGLE and not labelled.find(data, [SINGLE[name]]):
-        missing = data / labelled.FOLDER / labelled.SOURCES[SINGLE[name]].files[0]
+    elif name in SINGLE:
+        files = [labelled.FOLDER / file for file in labelled.SOURCES[SINGLE[name]].files]
+    missing = unless_all(data, files)
     if missing:
-        raise Problem(f"--task={name}: {missing} is missing: copy it there, or choose another task")
+        raise Problem(f"--task={name}: {missing}: copy it there, or choose another task")
     if name in GLUE:
         return paired.part(data, *GLUE[name])
     if name in SINGLE:

@@ -39,6 +39,8 @@ class Task:
     """A model and its name in; out come the model as the task takes it, and the measure. May raise UsageProblem."""
     unfit: Callable[[Sequence[int], Sequence[str]], str | None] = lambda at_once, classes: None
     """Why a model is no use that tells these classes of so many texts at once."""
+    note: str = ""
+    """What in a file may be the reason."""
 
     def ready(self, model: Contextual, name: str) -> tuple[Contextual, Measure]:
         """The model as the task takes it, and the measure. Raises UsageProblem for a model that cannot do it."""
@@ -46,7 +48,7 @@ class Task:
         if not reason and self.needs == "classes":
             reason = self.unfit(read_at_once(model), model.head.classes)
         if reason:
-            raise UsageProblem(f"--task={self.name} {reason}: take another than {name}, or another task")
+            raise UsageProblem(f"--task={self.name} {reason}: take another than {name}, or another task{self.note}")
         return self.made(model, name)
 
 
@@ -61,7 +63,8 @@ def find(name: str, text: str, data: Path | None) -> Task:
         return Task(name, "predictions", lambda model, said: (prediction.predictor(model, name, said), measure))
     if Path(name).suffix in FILES:
         found = _file(Path(name))
-        return _of_vectors(name, measures.of_pairs(found)) if isinstance(found, Pairs) else _of_classes(name, found)
+        return (_of_vectors(name, measures.of_pairs(found)) if isinstance(found, Pairs) else
+                _of_classes(name, found, _mixed(Path(name), found)))
     if name not in NAMES:
         raise UsageProblem(f"--task={name}: choose {', '.join((*NAMES, *prediction.TASKS))}, or a file .tsv of {WHAT}")
     if data is None:
@@ -75,12 +78,28 @@ def _of_vectors(name: str, measure: Measure) -> Task:
     return Task(name, "texts", lambda model, _: (model, measure))
 
 
-def _of_classes(name: str, told: Told) -> Task:
+def _of_classes(name: str, told: Told, note: str = "") -> Task:
     """The task of a model's own classes; the model's head is known when it comes."""
     def made(model: Contextual, _: str) -> tuple[Contextual, Measure]:
         return classes.telling(model), classes.of_told(told, model)
 
-    return Task(name, "classes", made, lambda at_once, known: paired.unfit([told], at_once, known))
+    return Task(name, "classes", made, lambda at_once, known: paired.unfit([told], at_once, known), note)
+
+
+def _mixed(path: Path, told: Told) -> str:
+    """Where a file of pairs has a judgement that is no number among some that are, which may be a mistake."""
+    words = [number for number, label in enumerate(told.labels, 1) if not _is_number(label)]
+    if not words or len(words) == len(told.labels):
+        return ""
+    return f"; {path}:{words[0]}: {told.labels[words[0] - 1]!r} is no number, so that all judgements are names"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _file(path: Path) -> Pairs | Told:
@@ -90,11 +109,8 @@ def _file(path: Path) -> Pairs | Told:
         if len(row) < 2 or len(row) != len(rows[0]):
             raise Problem(f"{path}:{number}: no label: a line is {WHAT}, as many as in the first")
     *texts, labels = zip(*rows, strict=True)
-    try:
-        judgements = np.array(labels, np.float64)
-    except ValueError:
-        judgements = None
-    if judgements is not None and len(texts) == 2:
+    if len(texts) == 2 and all(map(_is_number, labels)):
+        judgements = np.array(list(map(float, labels)))
         if np.isnan(judgements).any():
             raise Problem(f"{path}:{int(np.argmax(np.isnan(judgements))) + 1}: the judgement is no number: correct it")
         if len({*judgements}) < 2:

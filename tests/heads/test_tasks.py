@@ -28,23 +28,14 @@ def test_a_file_of_judged_pairs(tmp_path):
                                                           (1, ("u",), None), (1, ("u",), False)])
 def test_a_file_of_classes(tmp_path, columns, parts, joined):
     """Judgements that are no numbers; of one text also those that are, which no cosine can be held against."""
-    model = headed(("0", "1"), joined, parts)
-    sides = [texts(9, seed=n) for n in range(columns)]
-    names = ["0", "1"] if columns == 1 else ["0", "1", "1"]
+    names = ("0", "1") if columns == 1 else ("no", "1")
+    model, sides = headed(names, joined, parts), [texts(9, seed=n) for n in range(columns)]
     lines = [*zip(*sides, (names[n % 2] for n in range(9)), strict=True)]
     (tmp_path / "mine.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
-    if columns == 2:
-        with pytest.raises(UsageProblem, match="pairs of texts as one") if joined else pytest.raises(AssertionError):
-            _, measure = tasks.find(str(tmp_path / "mine.tsv"), "", None).ready(model, "it")
-            assert measure.metric == "accuracy", "numbers are judgements of cosines"
-        model = headed(("no", "yes"), joined, parts)
-        text = (tmp_path / "mine.tsv").read_text()
-        (tmp_path / "mine.tsv").write_text(text.replace("\t0\n", "\tno\n").replace("\t1\n", "\tyes\n"))
-        lines = [(*line[:2], ("no", "yes")[int(line[2])]) for line in lines]
-    same, measure = tasks.find(str(tmp_path / "mine.tsv"), "", None).ready(model, "it")
+    telling, measure = tasks.find(str(tmp_path / "mine.tsv"), "", None).ready(model, "it")
     asked = [line[:2] if columns == 2 else line[0] for line in lines]
     expected = [a == line[-1] for a, line in zip(model.classify(asked).labels, lines, strict=True)]
-    assert measure.items(same.encode(measure.texts)).tolist() == expected
+    assert measure.items(telling.encode(measure.texts)).tolist() == expected and measure.metric == "accuracy"
 
 
 @pytest.mark.parametrize(("text", "says"), [
@@ -97,7 +88,8 @@ def test_sets_of_classes_are_found_by_name(tmp_path):
 def test_models_that_cannot_do_a_task_are_told_why(tmp_path):
     (tmp_path / "mine.tsv").write_text("a\tb\tno\nc\td\tmaybe\n")
     (tmp_path / "sts.tsv").write_text("a\tb\t1\nc\td\t2\n")
-    mine, sts = (tasks.find(str(tmp_path / name), "", None) for name in ("mine.tsv", "sts.tsv"))
+    (tmp_path / "typo.tsv").write_text("a\tb\t1\nc\td\t2,5\n")
+    mine, sts, typo = (tasks.find(str(tmp_path / name), "", None) for name in ("mine.tsv", "sts.tsv", "typo.tsv"))
     model = headed(("no", "yes"), True)
     number = dataclasses.replace(model, head=dataclasses.replace(model.head, classes=()))
     for task, given, says in (
@@ -106,6 +98,7 @@ def test_models_that_cannot_do_a_task_are_told_why(tmp_path):
         (mine, number, "mine.tsv needs classes of its own"),
         (mine, headed(("no", "maybe"), False), "mine.tsv is of pairs, which the model does not read"),
         (sts, model, "sts.tsv needs an encoder of texts, and the model reads pairs of texts as one"),
+        (typo, tiny(), "which the model has not: .*typo.tsv:2: '2,5' is no number, so that all judgements are names"),
     ):
         with pytest.raises(UsageProblem, match=says):
             task.ready(given, "--model=it")

@@ -2,6 +2,7 @@
 
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --task=sts-b --output=ablations/minilm
     python -m embeddings.ablate --model=runs/mine --task=my_pairs.tsv --head=5.2,5.11 --output=ablations/mine
+    python -m embeddings.ablate --model=FOLDER --task=mnli --output=ablations/mnli
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=patterns --sentence='The dog saw it.' --output=patterns
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=pruning,gates,layers --output=ablations/minilm
 
@@ -15,7 +16,10 @@ extra [plots]. Parts:
     gates      L0 gates learned on half of the task's items; the model without the closed heads, to gated/
     layers     states pooled after each layer, the model without each, a mix of layers learned on half of the items
 
-A .tsv of one's own has two texts and a judgement a line, by tabs. The score of perplexity (causal models) and masked-lm
+A .tsv of one's own has two texts and a judgement a line, by tabs: numbers, which cosines are held against, or names of
+classes. Of classes, and for mnli, mnli-mm, snli, mrpc, sst2, sst5, trec, subj and GLUE's other sets, the model's own
+head tells each text or pair (as a *ForSequenceClassification, a cross-encoder or a classifier that was trained here),
+and the score is its accuracy; a line may then have one text. The score of perplexity (causal models) and masked-lm
 (masked ones, every seventh token masked) is log p a token, so that more is better.
 """
 import dataclasses
@@ -39,8 +43,9 @@ class Flags:
     output: str
     """Folder that results are written to, made if need be."""
     task: str = "sts-b"
-    """sts-b, sts12 to sts16, sick-r, banking77, ag-news, cranfield, npl, quora, perplexity, masked-lm, or a .tsv of
-    texts, see above."""
+    """sts-b, sts12 to sts16, sick-r, banking77, ag-news, cranfield, npl, quora, perplexity, masked-lm; by the model's
+    own classes mnli, mnli-mm, snli, mrpc, sst2, sst5, trec, subj, glue-cola, glue-sst-2, glue-mrpc, glue-qqp,
+    glue-qnli, glue-rte; or a .tsv of texts, see above."""
     text: str = ""
     """File that perplexity and masked-lm are of, a line an item."""
     part: tuple[Literal["heads", "patterns", "pruning", "gates", "layers"], ...] = ("heads",)
@@ -52,7 +57,8 @@ class Flags:
     seed: int = 0
     """Of its draws, and of the gates'."""
     sentence: str = ""
-    """Whose attention is drawn: of --head in the terminal, of all heads in attention.html."""
+    """Whose attention is drawn: of --head in the terminal, of all heads in attention.html. A tab is between two texts
+    that are read as one."""
     texts: Positive = 200
     """Texts of the task that patterns are means over."""
     clusters: Positive = 6
@@ -90,13 +96,15 @@ def main(flags: Flags, words: list[str]) -> None:
     if output.exists() and not output.is_dir():
         raise Problem(f"--output={output}: is a file: name a folder")
     from embeddings import encoder
-    from embeddings.heads import ablation, parts, prediction
+    from embeddings.heads import ablation, parts, tasks
     from embeddings.screen import Screen
 
-    measure = prediction.find(flags.task, flags.text, Path(folder) if folder else None)
+    task = tasks.find(flags.task, flags.text, Path(folder) if folder else None)
     model = encoder.load(flags.model)
     places = ablation.chosen(ablation.heads_of(model, flags.model), flags.head)
-    model = prediction.ready(model, flags.task, f"--model={flags.model}")
+    model, measure = task.ready(model, f"--model={flags.model}")
+    if flags.sentence:
+        parts.sentence(model, flags.sentence)
     output.mkdir(parents=True, exist_ok=True)
     screen = Screen(sys.stderr)
 

@@ -86,10 +86,10 @@ def main(flags: Flags, words: list[str]) -> None:
         raise Problem(f"--data={flags.data}: no such folder")
     if flags.output and not Path(flags.output).parent.is_dir():
         raise Problem(f"--output={flags.output}: no such folder: {Path(flags.output).parent}")
-    from embeddings.evaluation import tasks as evaluations
+    from embeddings.evaluation.reading import stop_words
 
     tasks, left_out = chosen(flags, Path(folder) if folder else None)
-    model = opened(flags, evaluations.stop_words(flags.stop_words))
+    model = opened(flags, stop_words(flags.stop_words))
     lacking = {task.name: reason for task in tasks if (reason := task.lacking(model))}
     for name in flags.task:
         if name in lacking:
@@ -113,13 +113,15 @@ def main(flags: Flags, words: list[str]) -> None:
 
 
 def chosen(flags: Flags, data: Path | None) -> tuple[tuple[Any, ...], dict[str, str]]:
-    """The tasks (evaluation.tasks.Task) that are asked for, or can be run, and why others are left out."""
+    """The tasks (evaluation.tasks.task.Task) that are asked for, or can be run, and why others are left out."""
+    from embeddings.evaluation import sts
     from embeddings.evaluation import tasks as evaluations
+    from embeddings.evaluation.tasks.task import Options
 
     name = Path(flags.model).name
-    published = flags.published or (name if name in evaluations.sts.PUBLISHED else "")
+    published = flags.published or (name if name in sts.PUBLISHED else "")
     files = tuple(map(Path, flags.collection))
-    options = evaluations.Options(
+    options = Options(
         flags.vocabulary, flags.method, flags.pooling, files, flags.field, command.cache(), published,
         Path(flags.text) if flags.text else None, flags.stride,
     )

@@ -207,10 +207,9 @@ class Experiment:
         if model.joined and (model.loss not in ("softmax", "regression") or set(model.parts) != {"u"}):
             raise UsageProblem(f"--{part}.joined=true makes one vector of two texts: add --{part}.loss=softmax or "
                                f"regression, and --{part}.parts=u")
-        for flag, asked in (("ablate.task", self.ablate.task), (f"{part}.matryoshka", model.matryoshka)):
-            if model.joined and asked:
-                raise UsageProblem(f"--{flag} is for vectors of single texts, which --{part}.joined=true does not "
-                                   "make: leave it out")
+        if model.joined and model.matryoshka:
+            raise UsageProblem(f"--{part}.matryoshka is for vectors of single texts, which --{part}.joined=true does "
+                               "not make: leave it out")
         if model.loss in ("in_batch", "simcse") and self.train.batch < 2:
             raise UsageProblem(f"--train.batch={self.train.batch}: a batch needs two examples, or no answer is wrong")
         if isinstance(model, UniversalSentenceEncoder) and (model.encoder != "averaging" or self.start_from):

@@ -144,8 +144,9 @@ def reference(flags: Flags, row: Any, seed: int) -> Any:
 def measured(row: Any, model: Any) -> dict[str, float]:
     """What a model scores in the row's tasks, as metrics.jsonl names it."""
     from embeddings.evaluation import tasks
+    from embeddings.evaluation.tasks import task as kinds
 
-    options = tasks.of(row.settings.evaluate, command.cache())
+    options = kinds.of(row.settings.evaluate, command.cache())
     return {f"{task.name}/{name}": value for task in tasks.tasks(row.settings.evaluate.tasks, _data(), options)
             for name, value in task.scores(model).items()}
 

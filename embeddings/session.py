@@ -14,6 +14,7 @@ import jax
 from embeddings import levels, provenance
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import tasks as evaluations
+from embeddings.evaluation.tasks import task as kinds
 from embeddings.experiment import Experiment
 from embeddings.levels import Place, Prepared
 from embeddings.problems import UsageProblem
@@ -30,7 +31,7 @@ class Trained:
 
     model: Any
     """What was trained, in use: word vectors, or a contextual model."""
-    tasks: Sequence[evaluations.Task]
+    tasks: Sequence[kinds.Task]
     """What the run is measured by."""
     words: int
     """Words of the corpus read since the run started or was resumed, each epoch counted."""
@@ -55,7 +56,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)
     preparing = place.clock() - started
-    check_fit(tasks, getattr(prepared, "told", None))
+    check_fit(tasks, getattr(prepared, "told", None), ablating)
     os.sched_setaffinity(0, place.batch_cores)
     job = prepared.job(devices)
     with contextlib.ExitStack() as files, opened(settings, prepared) as folder, processes.stopping() as stop:
@@ -75,7 +76,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task.scores, prepared, job)) for task in tasks]
         if ablating:
-            evaluators.append(loop.Evaluator("heads", settings.ablate.every, measure(ablating, prepared, job)))
+            evaluators.append(loop.Evaluator("heads", settings.ablate.every, measure(ablating.scores, prepared, job)))
         same, speed = sinks(settings, first)
         for sink in (*same, *filter(None, [speed])):
             files.callback(sink.close)
@@ -97,30 +98,39 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     return Trained(prepared.model(job.host_tables(state)), tasks, runner.words, seconds)
 
 
-def chosen(settings: Experiment, place: Place) -> tuple[evaluations.Task, ...]:
+def chosen(settings: Experiment, place: Place) -> tuple[kinds.Task, ...]:
     """What the run is measured by. Raises UsageProblem for what cannot be measured on what is trained."""
-    options = evaluations.of(settings.evaluate, place.cache)
+    options = kinds.of(settings.evaluate, place.cache)
     tasks = evaluations.tasks(settings.evaluate.tasks, place.data, options)
     for task in tasks:
-        if task.needs not in offered(settings):
-            raise UsageProblem(f"--evaluate.tasks={task.name} needs {evaluations.NEEDS[task.needs][0]}, which "
-                               f"--architecture={settings.architecture} does not make: leave it out")
+        check_offered("evaluate.tasks", task, settings)
     return tasks
 
 
-def check_fit(tasks: Sequence[evaluations.Task], told: tuple[int, tuple[str, ...]] | None) -> None:
+def check_offered(flag: str, task: Any, settings: Experiment) -> None:
+    """Raises UsageProblem for a task that needs what is not trained."""
+    if task.needs not in offered(settings):
+        raise UsageProblem(f"--{flag}={task.name} needs {kinds.NEEDS[task.needs][0]}, which "
+                           f"--architecture={settings.architecture} does not make: leave it out")
+
+
+def check_fit(
+    tasks: Sequence[kinds.Task], told: tuple[int, tuple[str, ...]] | None, ablating: Any = None
+) -> None:
     """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell.
 
-    `told` are the texts that it tells something of at once, and its classes, as levels.sentences has it.
+    `told` are the texts that it tells something of at once, and its classes, as levels.sentences has it; `ablating` is
+    a heads.inside.Inside, whose task is asked too, or None.
     """
-    for task in tasks:
+    asked = [("evaluate.tasks", task) for task in tasks] + ([("ablate.task", ablating.task)] if ablating else [])
+    for flag, task in asked:
         reason = task.unfit((told[0],), told[1]) if told and task.needs in ("classes", "numbers") else None
         if reason:
-            raise UsageProblem(f"--evaluate.tasks={task.name} {reason}; leave it out, or correct the examples")
+            raise UsageProblem(f"--{flag}={task.name} {reason}; leave it out, or correct the examples")
 
 
-def offered(settings: Experiment) -> set[evaluations.Need]:
-    """What of evaluation.tasks.NEEDS the model of a run will have."""
+def offered(settings: Experiment) -> set[kinds.Need]:
+    """What of evaluation.tasks.task.NEEDS the model of a run will have."""
     if settings.level == "words":
         return {"words", "texts", "tokens"}
     if settings.level == "tokens":
@@ -133,14 +143,17 @@ def offered(settings: Experiment) -> set[evaluations.Need]:
     return {"texts", "tokens", *([told] if told and not settings.model.matryoshka else [])}
 
 
-def ablation(settings: Experiment, place: Place) -> Callable[[Any], dict[str, float]] | None:
-    """What heads are ablated by on the way, where that is asked for."""
+def ablation(settings: Experiment, place: Place) -> Any:
+    """What heads are ablated by on the way (heads.inside.Inside), where that is asked for. Raises as `chosen`."""
     part = settings.ablate
     if not part.task:
         return None
     from embeddings.heads import inside  # late: what it needs takes a moment, and few runs do
 
-    return inside.ablation_of(part.task, part.text, place.data, part.resamples)
+    found = inside.ablation_of(part.task, part.text, place.data, part.resamples)
+    if found.task.needs != "predictions":  # which what training starts from may do or not
+        check_offered("ablate.task", found.task, settings)
+    return found
 
 
 def resumed(checkpoints: Checkpoints, job: jobs.Job, screen: Screen) -> tuple[int, Any]:

@@ -29,10 +29,13 @@ CONFIGS = {
     "distilbert": bert.Config(len(TOKENS), LONGEST, types=0, pooler=False, stack=STACK),
     "mpnet": bert.Config(len(TOKENS), LONGEST + 2, 2, types=0, buckets=32, predictions=False, stack=STACK),
     "gpt2": gpt.Config(len(TOKENS), LONGEST, CAUSAL),
+    "openai-gpt": gpt.Config(len(TOKENS), LONGEST, dataclasses.replace(
+        CAUSAL, norm="post", last_norm=False, feed_forward=64)),
 }
 
 PIECES = {"bert": ("wordpiece", None), "distilbert": ("wordpiece", None), "mpnet": ("wordpiece", "mpnet"),
-          "roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "gpt2": ("bpe", None)}
+          "roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "gpt2": ("bpe", None),
+          "openai-gpt": ("bpe", None)}
 """The tokenizer that a family comes with."""
 
 

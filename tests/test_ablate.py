@@ -6,7 +6,7 @@ import sys
 
 import jax
 import pytest
-from heads.conftest import texts, tiny
+from heads.conftest import headed, texts, tiny
 
 import embeddings
 from embeddings import ablate
@@ -55,6 +55,26 @@ def test_the_other_parts_write_their_files(place, tmp_path, capsys, monkeypatch)
     assert names | {"attention.html", "pruned", "gated"} == set(os.listdir(out)) - {"pruning.png"}
     assert len((out / "pruning.csv").read_text().splitlines()) == 1 + 2 * 4, "by gradient and greedily"
     assert sum(map(len, embeddings.load(out / "pruned").config.stack.kept)) == 6
+
+
+@pytest.mark.slow  # every part of the command
+def test_a_cross_encoder_is_taken_apart_by_its_own_classes(place, tmp_path, capsys, monkeypatch):
+    """A folder as transformers saves it; its smaller models are such folders again."""
+    monkeypatch.setattr("jax.local_devices", lambda: jax.devices()[:1])
+    model, out, some = headed(("no", "yes"), True), tmp_path / "out", texts(13)
+    folder.write(tmp_path / "cross", model)
+    (tmp_path / "mine.tsv").write_text("".join(f"{a}\t{b}\t{('no', 'yes')[n % 2]}\n" for n, (a, b) in enumerate(
+        itertools.pairwise(some))))
+    ablate.main(ablate.Flags(
+        str(tmp_path / "cross"), str(out), str(tmp_path / "mine.tsv"), steps=2, points=3, greedy=6, clusters=2,
+        part=("heads", "patterns", "pruning", "gates", "layers"), sentence="the old dog\ta cat", resamples=20), [])
+    shown = capsys.readouterr().out
+    pairs = [*itertools.pairwise(some)]
+    right = sum(a == b for a, b in zip(model.classify(pairs).labels, ("no", "yes") * 6, strict=True)) / 12
+    assert f"mine: accuracy {right:.4f}" in shown and "6 heads removed; accuracy" in shown
+    assert len((out / "pruning.csv").read_text().splitlines()) == 1 + 3 * 4, "by gradient, ablation and greedily"
+    less = embeddings.load(out / "pruned")
+    assert sum(map(len, less.config.stack.kept)) == 6 and less.classify(pairs).probabilities.shape == (12, 2)
 
 
 @pytest.mark.parametrize(("flags", "kind", "says"), [

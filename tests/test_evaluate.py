@@ -9,7 +9,8 @@ import pytest
 
 from embeddings import evaluate
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import table, tasks
+from embeddings.evaluation import analogies, reading, table, tasks
+from embeddings.evaluation.tasks.words import PYTHON_DOCS
 from embeddings.problems import Problem, UsageProblem
 
 QUESTIONS = """: family
@@ -178,7 +179,7 @@ def test_a_tasks_scores_are_named_by_method(place):
 
 
 def test_the_packages_own_questions_are_well_formed():
-    categories = tasks.analogies.read(tasks.PYTHON_DOCS)
+    categories = analogies.read(PYTHON_DOCS)
     questions = [question for category in categories for question in category.questions]
     assert len(categories) >= 5 and len(questions) >= 200
     assert all(len(set(question)) == 4 and question == tuple(map(str.lower, question)) for question in questions)
@@ -186,13 +187,13 @@ def test_the_packages_own_questions_are_well_formed():
 
 def test_sentences_are_taken_without_stop_words(tmp_path):
     vectors = WordVectors(("the", "king", "queen"), np.eye(3, dtype=np.float32))
-    assert not tasks.stop_words("")
-    english = tasks.stop_words("english")
+    assert not reading.stop_words("")
+    english = reading.stop_words("english")
     assert {"the", "of", "is"} <= english and "king" not in english and all(word == word.lower() for word in english)
     left = dataclasses.replace(vectors, stop_words=english)
     assert left.encode("The king of the queen").tolist() == [[0, 0.5, 0.5]] and "the" in left
     (tmp_path / "own.txt").write_text("king\nqueen\n")
-    left = dataclasses.replace(vectors, stop_words=tasks.stop_words(str(tmp_path / "own.txt")))
+    left = dataclasses.replace(vectors, stop_words=reading.stop_words(str(tmp_path / "own.txt")))
     assert left.encode("the king").tolist() == [[1, 0, 0]]
     with pytest.raises(Problem, match=r"absent: no file of words"):
-        tasks.stop_words("absent")
+        reading.stop_words("absent")

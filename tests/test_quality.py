@@ -12,6 +12,7 @@ from embeddings import experiment
 from embeddings.corpus import documents, shards
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import tasks as evaluations
+from embeddings.evaluation.tasks.task import Options
 
 EPOCHS = 4
 QUICK = Path(__file__).parents[1] / "experiments" / "quick.flags"
@@ -30,7 +31,7 @@ def corpus(tmp_path_factory):
 
 
 def score(vectors):
-    (task,) = evaluations.tasks(("python_docs",), None, evaluations.Options(vocabulary=0, methods=("3CosAdd",)))
+    (task,) = evaluations.tasks(("python_docs",), None, Options(vocabulary=0, methods=("3CosAdd",)))
     return task.scores(vectors)["3CosAdd/total"]
 
 

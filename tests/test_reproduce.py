@@ -15,7 +15,8 @@ import small
 
 import embeddings
 from embeddings import flags, reproduce
-from embeddings.evaluation import perplexity, tasks
+from embeddings.evaluation import perplexity
+from embeddings.evaluation.tasks.words import PYTHON_DOCS
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.reproduce import Flags
@@ -44,7 +45,7 @@ def place(tmp_path_factory):
     """A folder of experiments with one row that was run, and one whose text is not there."""
     folder = tmp_path_factory.mktemp("reproduce")
     draw = np.random.default_rng(0)
-    words = sorted({word for line in tasks.PYTHON_DOCS.read_text().splitlines()[:40] if line[:1].isalpha()
+    words = sorted({word for line in PYTHON_DOCS.read_text().splitlines()[:40] if line[:1].isalpha()
                     for word in line.split()})
     (folder / "text.txt").write_text("\n".join(" ".join(draw.choice(words, 8)) for _ in range(300)))
     table = folder / "experiments" / "paper"
@@ -221,7 +222,7 @@ def test_every_committed_experiment_is_built_at_full_size(file):
 def signature(settings):
     """The experiment without what changes no shape: rows of a table differ in little else, and building takes long."""
     usual = Experiment()
-    same = {name: getattr(usual, name) for name in ("row", "evaluate", "corpus", "text", "run", "export")}
+    same = {name: getattr(usual, name) for name in ("row", "evaluate", "ablate", "corpus", "text", "run", "export")}
     if settings.contextual:
         same["start_from"] = ""  # what it starts from gives the sizes, and is not here
         same["examples"] = dataclasses.replace(settings.examples, sets=usual.examples.sets)

@@ -12,11 +12,12 @@ import pytest
 import small
 
 import embeddings
-from embeddings import flags, levels
+from embeddings import flags, levels, session
 from embeddings.contextual import folder as folders
 from embeddings.evaluation import tasks
+from embeddings.evaluation.tasks.task import Options
 from embeddings.experiment import Experiment
-from embeddings.heads import measures
+from embeddings.heads import tasks as heads
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.training import mesh
@@ -78,7 +79,7 @@ def test_heads_are_ablated_on_the_way(folder):
     assert done.returncode == 0, done.stderr
     rows = [row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "heads/score" in row]
     assert [row["step"] for row in rows] == [2, 4] and "heads/without 0.1" in rows[0]
-    measure, model = measures.find(str(task), None), embeddings.load(run)
+    model, measure = heads.find(str(task), "", None).ready(embeddings.load(run), "the run")
     scores = [measure.score(measure.items(model.encode(measure.texts, head_mask=np.array([mask], np.float32))))
               for mask in ((1, 1), (1, 0))]
     assert rows[1]["heads/score"] == pytest.approx(scores[0], abs=0.01)
@@ -93,6 +94,17 @@ def test_heads_are_ablated_on_the_way(folder):
 def test_an_ablation_that_cannot_be_is_refused(more, says):
     with pytest.raises(UsageProblem, match=re.escape(says)):
         flags.parse(more, Experiment)
+
+
+@pytest.mark.parametrize(("more", "line", "says"), [
+    (JOINED, "a\tb\t1\nc\td\t2\n", "needs an encoder of texts, which --architecture=sentence_bert does not make"),
+    ((), "a\tb\tyes\nc\td\tno\n", "needs classes of its own, which --sentence_bert.loss=softmax trains, which"),
+])
+def test_an_ablation_by_what_is_not_trained_is_refused(folder, tmp_path, more, line, says):
+    (tmp_path / "task.tsv").write_text(line)
+    settings, _, _ = flags.parse(command(folder, *more, f"--ablate.task={tmp_path / 'task.tsv'}"), Experiment)
+    with pytest.raises(UsageProblem, match=f"--ablate.task={tmp_path / 'task.tsv'} {says}"):
+        session.ablation(settings, levels.Place(None, folder / "cache", lambda: 0.0, (0,), (0,)))
 
 
 def prepared(folder, *more, tiny=TINY):
@@ -130,7 +142,6 @@ def broken(folder, name, *rows, header="text1,text2,score"):
     (FINE, ["--sentence_bert.joined=true", "--sentence_bert.loss=softmax", "--examples.label=score"], "parts=u"),
     (FINE, [*JOINED, "--examples.label=score", "--sentence_bert.matryoshka=8"],
      "--sentence_bert.matryoshka is for vectors of single texts, which --sentence_bert.joined=true does not make"),
-    (FINE, [*JOINED, "--examples.label=score", "--ablate.task=sts-b"], "--ablate.task is for vectors of single texts"),
     (FINE, [*JOINED, "--examples.label=score", "--examples.columns=text1"],
      "its examples have 1 texts, loss softmax needs 2"),
     (FINE, [*JOINED, "--examples.label=score", "--export=out"],
@@ -246,11 +257,12 @@ def test_a_pair_is_read_as_one(folder):
         first, second = draw.choice(WORDS, (2, 3), replace=False)
         rows.append(f"{' '.join(first)},{first[0] if n % 2 else second[0]} {second[1]},{'yes' if n % 2 else 'no'}")
     name = broken(folder, "joined.csv", *rows, header="text1,text2,class")
-    run, out = folder / "joined", folder / "joined-model"
+    run, out, task = folder / "joined", folder / "joined-model", folder / "joined.tsv"
+    task.write_text("".join(row.replace(",", "\t") + "\n" for row in rows[:40]))
     done = commands.run(
         [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder), name, *JOINED, f"--run={run}",
          "--examples.label=class", "--sentence_bert.pooling=cls", "--sentence_bert.dense=16", "--train.steps=4",
-         f"--export={out}"],
+         f"--export={out}", f"--ablate.task={task}", "--ablate.resamples=20"],
         env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
     )
     assert done.returncode == 0, done.stderr
@@ -260,6 +272,12 @@ def test_a_pair_is_read_as_one(folder):
     found = model.classify(asked)
     assert model.head.classes == ("no", "yes") and len({*found.probabilities[:, 0].tolist()}) == 3
     np.testing.assert_allclose(exported.classify(asked).probabilities, found.probabilities, atol=1e-6)
+    told = dict(line.rsplit("\t", 1) for line in task.read_text().splitlines())
+    right = [a == b for a, b in zip(model.classify([pair.split("\t") for pair in told]).labels, told.values(),
+                                    strict=True)]
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["heads/score"] == pytest.approx(np.mean(right))
+    assert {"heads/without 0.1", "heads/best alone 0"} <= {*last}
     both = model.tokenizer.encode(*map(list, zip(*asked, strict=True)))
     read = model.tokens(asked)
     assert [len(one.ids) for one in read] == both.lengths.tolist() and both.types.any()
@@ -271,7 +289,7 @@ def test_a_pair_is_read_as_one(folder):
         model.classify([("ba", "ce"), ("ba", "ce", "di")])
     with pytest.raises(Problem, match="pairs are read without a prompt and in one window"):
         model.encode(asked, windows=2)
-    (task,) = tasks.tasks(["documentation"], None, tasks.Options(cache=folder / "cache"))
+    (task,) = tasks.tasks(["documentation"], None, Options(cache=folder / "cache"))
     assert task.lacking(model) == "needs an encoder of texts, and the model reads pairs of texts as one"
 
 

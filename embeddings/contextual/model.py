@@ -274,8 +274,8 @@ class Contextual:
         return [[(names[i], float(x)) for i, x in zip(row, values, strict=True)]
                 for row, values in zip(np.asarray(which), np.asarray(best), strict=True)]
 
-    def read(self, texts: Sequence[str]) -> reading.Reading:
-        """What the model reads of texts, the default prompt before them, cut where they are too long."""
+    def read(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> reading.Reading:
+        """What the model reads of texts, or of pairs, the default prompt before them, cut where they are too long."""
         reading.check(texts, self.pipeline.joined)
         return reading.read(self.tokenizer, texts, self.longest, self.pipeline, self._prompt(None, None))
 

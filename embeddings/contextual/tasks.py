@@ -25,10 +25,13 @@ def used(model: Contextual, head: TaskHead, path: Path) -> Contextual:
         return dataclasses.replace(model, head=Tagger(head.labels, head.params))
     if head.task == ANSWERS:
         return dataclasses.replace(model, head=_reader(head, model.longest, path))
-    first, *last = (head.params["dense"], {name: head.params[name] for name in ("kernel", "bias")})
-    dense = Dense(np.asarray(first["kernel"]), np.asarray(first["bias"]), activation(head.family))
-    pipeline = dataclasses.replace(model.pipeline, pooling=("cls",), steps=(dense,), joined=None)
-    return dataclasses.replace(model, pipeline=pipeline, head=Head(head.labels, ("u",), *last))
+    params = dict(head.params)
+    first = params.pop("dense", None)
+    steps = () if first is None else (
+        Dense(np.asarray(first["kernel"]), np.asarray(first["bias"]), activation(head.family)),)
+    pooling, _ = form(head.family, model.config.stack.width)
+    pipeline = dataclasses.replace(model.pipeline, pooling=pooling, steps=steps, joined=None)
+    return dataclasses.replace(model, pipeline=pipeline, head=Head(head.labels, ("u",), params))
 
 
 def _reader(head: TaskHead, longest: int, path: Path) -> Reader:
@@ -54,35 +57,61 @@ def activation(family: str) -> str:
     return tasks.ACTIVATIONS.get(family, "tanh")
 
 
+def form(family: str, width: int) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
+    """Pooling and steps, as (width, function), before the last map of a family's head of classes."""
+    dense = any(entry.ours == "task/dense" for entry in TASKS[CLASSES].table(family))
+    return (("cls",), [(width, activation(family))]) if dense else (("lasttoken",), [])
+
+
+def absent(family: str, task: str) -> str:
+    """Why transformers' folders of a family have no head for a task; nothing where they have."""
+    return "" if TASKS[task].table(family) else f"transformers has no {tasks.class_name(FAMILIES[family], task)}"
+
+
 def kept(model: Contextual) -> TaskHead | None:
     """What a folder keeps of a model's head; None of one that no class has, and of a model of vectors.
 
-    A reader without a bias gets zeros for it. Raises Problem for a cross-encoder with a head that no class has.
+    A reader without a bias gets zeros for it. Raises Problem for a tagger, a reader or a cross-encoder with a head that
+    no class has.
     """
     head, family = model.head, model.family
+    missing = isinstance(head, Tagger | Reader) and absent(family, TAGS if isinstance(head, Tagger) else ANSWERS)
+    if missing:
+        raise Problem(f"{missing}: this model's run's folder is what there is of it")
     if isinstance(head, Tagger):
         return TaskHead(TAGS, family, head.classes, params=head.params)
     if isinstance(head, Reader):
         settings = {theirs: getattr(head, ours) for theirs, ours in READER.items()}
         return TaskHead(ANSWERS, family, settings=settings, params={"bias": np.zeros(2, np.float32)} | head.params)
     steps, width = model.pipeline.steps, model.config.stack.width
-    if isinstance(head, Head) and head.parts == ("u",) and not unlike(
-            family, model.pipeline.pooling, [(step.kernel.shape[1], step.activation) if isinstance(step, Dense) else ()
-                                             for step in steps], width):
-        bias = np.zeros(width, np.float32) if steps[0].bias is None else steps[0].bias
-        params: Any = {"dense": {"kernel": steps[0].kernel, "bias": bias}, **head.params}
+    params: Any = dict(head.params) if isinstance(head, Head) else {}
+    said = [(step.kernel.shape[1], step.activation) if isinstance(step, Dense) else () for step in steps]
+    biased = not params or bool(np.any(params.get("bias", 0)))
+    why = unlike(family, model.pipeline.pooling, said, width, biased)
+    if isinstance(head, Head) and head.parts == ("u",) and not why:
+        if steps:
+            bias = np.zeros(width, np.float32) if steps[0].bias is None else steps[0].bias
+            params["dense"] = {"kernel": steps[0].kernel, "bias": bias}
+        else:
+            params.pop("bias", None)
         return TaskHead(CLASSES, family, head.classes, params=params)
     if model.pipeline.joined is False:
         return None
-    raise Problem("this model reads pairs as one, and is no folder of transformers: "
-                  f"{unlike(family, model.pipeline.pooling, [], width)}; its run's folder is what there is of it")
+    raise Problem(f"this model reads pairs as one, and is no folder of transformers: {why}; its run's folder is what "
+                  "there is of it")
 
 
-def unlike(family: str, pooling: tuple[str, ...], steps: Any, width: int) -> str:
-    """Why a model is none of its family's *ForSequenceClassification, its steps as (width, function); else nothing."""
+def unlike(family: str, pooling: tuple[str, ...], steps: Any, width: int, bias: bool = True) -> str:
+    """Why a model is none of its family's *ForSequenceClassification, its steps as (width, function); else nothing.
+
+    `bias` says whether its last map has one, which is not 0.
+    """
     if not TASKS[CLASSES].table(family):
         return f"transformers has no head of {family} that is known here"
-    if pooling == ("cls",) and [tuple(step) for step in steps] == [(width, activation(family))]:
+    name, wanted = tasks.class_name(FAMILIES[family], CLASSES), form(family, width)
+    if wanted[1]:
+        same = (pooling, [tuple(step) for step in steps]) == wanted
+        return "" if same else f"{name} has pooling cls and one {activation(family)} layer of width {width}"
+    if (pooling, list(steps)) == wanted and not bias:
         return ""
-    name = tasks.class_name(FAMILIES[family], CLASSES)
-    return f"{name} has pooling cls and one {activation(family)} layer of width {width}"
+    return f"{name} has pooling lasttoken, and one map of it without a bias"

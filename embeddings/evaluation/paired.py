@@ -1,7 +1,7 @@
 """Sets of labelled texts and pairs that a model's own classes and numbers are held against.
 
     MRPC    the test part: 1 for paraphrases
-    SNLI    the test part, as SentEval prepares it: a sentence, a word and a blank at a time
+    SNLI    the test or the development part, as SentEval prepares it: a sentence, a word and a blank at a time
     GLUE    the development parts, by the measures of Wang et al. (2019): Matthews' correlation of CoLA, accuracy and F1
             of MRPC and QQP, Pearson's and Spearman's correlations of STS-B, accuracy of the others
 
@@ -22,7 +22,8 @@ from embeddings.evaluation.scores import Score
 from embeddings.evaluation.word_similarity import spearman
 from embeddings.problems import Problem
 
-SNLI = tuple(Path("nli/snli") / f"{name}.test.gz" for name in ("s1", "s2", "labels"))
+SNLI = {part: tuple(Path("nli/snli") / f"{name}.{part}.gz" for name in ("s1", "s2", "labels"))
+        for part in ("dev", "test")}
 MEASURES = {"glue-cola": ("Matthews",), "glue-mrpc": ("accuracy", "F1"), "glue-qqp": ("accuracy", "F1"),
             "glue-sts-b": ("Pearson", "Spearman")}
 """Of GLUE's tasks; of the others accuracy."""
@@ -40,34 +41,44 @@ class Told:
 
 def find(data: Path) -> tuple[Told, ...]:
     """The sets of pairs with a class that are in a folder of data sets."""
-    found = []
-    if pair_classification.find(data):
-        test = pair_classification.read(data)[1]
-        pairs = tuple(zip(test.first, test.second, strict=True))
-        found.append(Told("MRPC", pairs, tuple(map(str, test.labels))))
-    if all((data / path).is_file() for path in SNLI):
-        first, second, labels = (reading.lines(data / path, "labelled pairs") for path in SNLI)
-        if not len(first) == len(second) == len(labels):
-            raise Problem(f"{data / SNLI[2]}: {len(labels)} labels for {len(first)} and {len(second)} sentences: copy "
-                          "the three files again")
-        found.append(Told("SNLI", tuple(zip(first, second, strict=True)), tuple(labels)))
+    found = [mrpc(data)] if pair_classification.find(data) else []
+    if all((data / path).is_file() for path in SNLI["test"]):
+        found.append(snli(data, "test"))
     return tuple(found)
+
+
+def mrpc(data: Path) -> Told:
+    """MRPC's test part. Raises Problem with file and line."""
+    test = pair_classification.read(data)[1]
+    return Told("MRPC", tuple(zip(test.first, test.second, strict=True)), tuple(map(str, test.labels)))
+
+
+def snli(data: Path, part: str) -> Told:
+    """A part of SNLI. Raises Problem where its files are damaged or not of one another."""
+    paths = SNLI[part]
+    first, second, labels = (reading.lines(data / path, "labelled pairs") for path in paths)
+    if not len(first) == len(second) == len(labels):
+        raise Problem(f"{data / paths[2]}: {len(labels)} labels for {len(first)} and {len(second)} sentences: copy "
+                      "the three files again")
+    return Told("SNLI" if part == "test" else f"SNLI {part}", tuple(zip(first, second, strict=True)), tuple(labels))
 
 
 def read(data: Path, name: str) -> tuple[Told, ...]:
     """The development parts of one of GLUE's tasks. Raises Problem with file and line."""
-    return tuple(_part(name, title, data, part) for title, part in glue.TASKS[name].measured.items())
+    return tuple(part(data, name, title) for title in glue.TASKS[name].measured)
 
 
-def _part(name: str, title: str, data: Path, part: str) -> Told:
+def part(data: Path, name: str, title: str) -> Told:
+    """One of them by its title. Raises Problem with file and line."""
+    file = glue.TASKS[name].measured[title]
     texts, labels = [], []
-    for row in glue.read(data, name, part):
+    for row in glue.read(data, name, file):
         if isinstance(row, Broken):
             raise Problem(f"{row.where}: {row.what}: copy the file again")
         texts.append(row.texts if len(row.texts) > 1 else row.texts[0])
         labels.append(row.label)
     if not labels:
-        raise Problem(f"{glue.path(data, name, part)}: holds no example: copy the file again")
+        raise Problem(f"{glue.path(data, name, file)}: holds no example: copy the file again")
     return Told(title, tuple(texts), tuple(labels))
 
 
@@ -91,6 +102,17 @@ def strange(one: Told, classes: Sequence[str]) -> str | None:
         return None
     return (f"has classes {', '.join(sorted({*one.labels}))} in {one.name}, and the model tells {', '.join(classes)}: "
             "those of a folder are named by id2label in its config.json")
+
+
+def unfit(sets: Sequence[Told], at_once: Sequence[int], classes: Sequence[str] | None) -> str | None:
+    """Why a model is no use for sets of one kind, that reads so many texts at once and tells these classes.
+
+    None instead of classes asks for the texts alone.
+    """
+    texts = 1 if isinstance(sets[0].texts[0], str) else 2
+    if texts not in at_once:
+        return f"is of {'pairs' if texts == 2 else 'single texts'}, which the model does not read"
+    return None if classes is None else next(filter(None, (strange(one, classes) for one in sets)), None)
 
 
 def classes(model: Any, one: Told, measures: Sequence[str] = ("accuracy",)) -> tuple[Score, ...]:

@@ -15,6 +15,7 @@ from embeddings.problems import Problem
 
 BROKEN = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError)
 """What a file that is missing, damaged or of another encoding fails with."""
+STOP_WORDS = Path(__file__).with_name("english_stop_words.txt")
 
 
 def text(path: Path, what: str, encoding: str = "utf-8") -> str:
@@ -94,3 +95,14 @@ def _parquet(path: Path, fields: Sequence[str], what: str) -> Iterator[tuple[int
             yield from enumerate((record for batch in batches for record in batch.to_pylist()), 1)
     except (OSError, pa.ArrowException) as error:
         raise Problem(f"{path}: no file of {what} ({type(error).__name__}): copy it again") from None
+
+
+def stop_words(name: str) -> frozenset[str]:
+    """English function words for `english`, none for ``, else the words of a file of that name, one a line."""
+    if not name:
+        return frozenset()
+    path = STOP_WORDS if name == "english" else Path(name)
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: no file of words, one a line ({type(error).__name__}): name another") from None

@@ -7,7 +7,8 @@ tensors all come from it. Layouts, with theirs on the left:
     norm      weight, bias         scale, bias
     linear    weight [out, in]     kernel [in, out], or [in, H, K]; bias as well
     merge     weight [out, in]     kernel [H, K, out]
-    conv      weight [in, out]     kernel [in, out] (GPT-2's); with a part, the n-th of three side by side
+    bare      weight [out, in]     kernel [in, out], without a bias
+    conv      weight [in, out]     kernel [in, out] (GPT's); with a part, the n-th of three side by side
 """
 import dataclasses
 import functools
@@ -20,6 +21,8 @@ from embeddings.models import bert, gpt, transformer
 
 Config = bert.Config | gpt.Config
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+OPENAI_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}
+"""Those of OpenAI's GPT, whose gelu is the approximation by tanh."""
 
 
 class Entry(NamedTuple):
@@ -61,7 +64,7 @@ class Leaf(NamedTuple):
         return theirs if self.part is None else (*theirs[:-1], 3 * theirs[-1])
 
     def _turned(self, axes: int) -> bool:
-        return axes > 1 and self.layout in ("linear", "merge")
+        return axes > 1 and self.layout in ("linear", "merge", "bare")
 
     def _flat(self, ours: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of our leaf with heads and their width as one axis."""
@@ -113,28 +116,33 @@ def _members(layout: str) -> tuple[tuple[str, str], ...]:
     """Tensors of a module, theirs and ours."""
     if layout == "table":
         return (("", ""),)
-    return ((".weight", "/scale" if layout == "norm" else "/kernel"), (".bias", "/bias"))
+    weight = (".weight", "/scale" if layout == "norm" else "/kernel")
+    return (weight,) if layout == "bare" else (weight, (".bias", "/bias"))
 
 
-def _transformer(config: Mapping[str, Any], names: Mapping[str, str], **more: Any) -> transformer.Config:
+def _transformer(
+    config: Mapping[str, Any], names: Mapping[str, str], activations: Mapping[str, str] = ACTIVATIONS, **more: Any
+) -> transformer.Config:
     """What all families say of their layers; `names` are theirs for ours."""
     width, heads = config[names["width"]], config[names["heads"]]
     activation = config.get(names["activation"], "gelu")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"{names['activation']}={activation!r} is not one of {', '.join(ACTIVATIONS)}")
+    if activation not in activations:
+        raise ValueError(f"{names['activation']}={activation!r} is not one of {', '.join(activations)}")
     if width % heads:
         raise ValueError(f"{names['width']}={width} cannot be shared out among {names['heads']}={heads}")
     return transformer.Config(
         layers=config[names["layers"]], width=width, heads=heads, head_width=width // heads,
-        feed_forward=config.get(names["feed_forward"]) or 4 * width, activation=ACTIVATIONS[activation],
+        feed_forward=config.get(names.get("feed_forward")) or 4 * width, activation=activations[activation],
         dropout=config.get(names["dropout"], 0.1), attention_dropout=config.get(names["attention_dropout"], 0.1),
         deviation=config.get("initializer_range", 0.02), **more,
     )
 
 
-def _names(t: transformer.Config, names: Mapping[str, str]) -> dict[str, Any]:
+def _names(
+    t: transformer.Config, names: Mapping[str, str], activations: Mapping[str, str] = ACTIVATIONS
+) -> dict[str, Any]:
     """The other way round."""
-    theirs = {ours: their for their, ours in reversed(ACTIVATIONS.items())}
+    theirs = {ours: their for their, ours in reversed(activations.items())}
     return {their: theirs[t.activation] if ours == "activation" else getattr(t, ours) for ours, their in names.items()}
 
 
@@ -145,6 +153,8 @@ _DISTILLED = {"layers": "n_layers", "width": "dim", "heads": "n_heads", "feed_fo
               "activation": "activation", "dropout": "dropout", "attention_dropout": "attention_dropout"}
 _GPT = {"layers": "n_layer", "width": "n_embd", "heads": "n_head", "feed_forward": "n_inner",
         "activation": "activation_function", "dropout": "resid_pdrop", "attention_dropout": "attn_pdrop"}
+_OPENAI_GPT = {"layers": "n_layer", "width": "n_embd", "heads": "n_head", "activation": "afn", "dropout": "resid_pdrop",
+               "attention_dropout": "attn_pdrop"}
 
 
 def _read_bert(config: Mapping[str, Any], first_position: int = 0, mpnet: bool = False) -> bert.Config:
@@ -195,6 +205,19 @@ def _write_gpt(config: gpt.Config) -> dict[str, Any]:
     t = config.stack
     return {"vocab_size": config.vocabulary, "n_positions": config.positions, **_names(t, _GPT),
             "embd_pdrop": t.dropout, "layer_norm_epsilon": t.epsilon, "initializer_range": t.deviation}
+
+
+def _read_openai_gpt(config: Mapping[str, Any]) -> gpt.Config:
+    t = _transformer(config, _OPENAI_GPT, OPENAI_ACTIVATIONS, epsilon=config.get("layer_norm_epsilon", 1e-5),
+                     causal=True)
+    return gpt.Config(config["vocab_size"], config.get("n_positions", 512), t)
+
+
+def _write_openai_gpt(config: gpt.Config) -> dict[str, Any]:
+    t = config.stack
+    return {"vocab_size": config.vocabulary, "n_positions": config.positions,
+            **_names(t, _OPENAI_GPT, OPENAI_ACTIVATIONS), "embd_pdrop": t.dropout, "layer_norm_epsilon": t.epsilon,
+            "initializer_range": t.deviation}
 
 
 def _bert(attention: str, merge: str, norm: str, predictions: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -248,19 +271,25 @@ _DISTILBERT = (
     Entry("transformer.layer.{l}.output_layer_norm", "layers/feed_forward_norm", "norm"),
     *_predictions("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
 )
-_GPT2 = (
-    Entry("wte.weight", "words", "table"),
-    Entry("wpe.weight", "positions", "table"),
-    Entry("h.{l}.ln_1", "layers/attention_norm", "norm"),
-    *(Entry("h.{l}.attn.c_attn", f"layers/attention/{ours}", "conv", n)
-      for n, ours in enumerate(("query", "key", "value"))),
-    Entry("h.{l}.attn.c_proj", "layers/attention/output", "conv merge"),
-    Entry("h.{l}.ln_2", "layers/feed_forward_norm", "norm"),
-    Entry("h.{l}.mlp.c_fc", "layers/feed_forward/input", "conv"),
-    Entry("h.{l}.mlp.c_proj", "layers/feed_forward/output", "conv"),
-    Entry("ln_f", "transformer/norm", "norm"),
-)
 
+
+def _gpt(words: str, positions: str, *last: Entry) -> tuple[Entry, ...]:
+    """The table of both GPTs, by what they call their tables of embeddings, and what comes after the layers."""
+    return (
+        Entry(words, "words", "table"),
+        Entry(positions, "positions", "table"),
+        Entry("h.{l}.ln_1", "layers/attention_norm", "norm"),
+        *(Entry("h.{l}.attn.c_attn", f"layers/attention/{ours}", "conv", n)
+          for n, ours in enumerate(("query", "key", "value"))),
+        Entry("h.{l}.attn.c_proj", "layers/attention/output", "conv merge"),
+        Entry("h.{l}.ln_2", "layers/feed_forward_norm", "norm"),
+        Entry("h.{l}.mlp.c_fc", "layers/feed_forward/input", "conv"),
+        Entry("h.{l}.mlp.c_proj", "layers/feed_forward/output", "conv"),
+        *last,
+    )
+
+
+_OF_GPT = ("pad_token_id", "bos_token_id", "eos_token_id")
 _READ_ROBERTA = functools.partial(_read_bert, first_position=2)
 FAMILIES = {
     "bert": Family(bert, "bert.", _read_bert, _write_bert, _BERT, "BertForMaskedLM", "BertModel",
@@ -273,7 +302,11 @@ FAMILIES = {
                          "DistilBertForMaskedLM", "DistilBertModel", "vocab_projector.weight", ("pad_token_id",)),
     "mpnet": Family(bert, "mpnet.", functools.partial(_read_bert, first_position=2, mpnet=True), _write_bert, _MPNET,
                     "MPNetForMaskedLM", "MPNetModel", "lm_head.decoder.weight"),
-    "gpt2": Family(gpt, "transformer.", _read_gpt, _write_gpt, _GPT2, "GPT2LMHeadModel", "GPT2Model",
-                   "lm_head.weight", ("bos_token_id", "eos_token_id")),
+    "gpt2": Family(gpt, "transformer.", _read_gpt, _write_gpt,
+                   _gpt("wte.weight", "wpe.weight", Entry("ln_f", "transformer/norm", "norm")), "GPT2LMHeadModel",
+                   "GPT2Model", "lm_head.weight", _OF_GPT),
+    "openai-gpt": Family(gpt, "transformer.", _read_openai_gpt, _write_openai_gpt,
+                         _gpt("tokens_embed.weight", "positions_embed.weight"), "OpenAIGPTLMHeadModel",
+                         "OpenAIGPTModel", "lm_head.weight", _OF_GPT),
 }
 """By model_type of config.json."""

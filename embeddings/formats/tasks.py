@@ -3,14 +3,15 @@
     class                        modules                   what config.json says of it
     *ForTokenClassification      classifier                id2label, label2id
     *ForQuestionAnswering        qa_outputs                start and end: two rows, whatever the labels
-    *ForSequenceClassification   of the first token's      id2label, label2id; one label tells a number
-                                 state h, see below
+    *ForSequenceClassification   of the first or last      id2label, label2id; one label tells a number
+                                 token's state h, see below
 
 What comes before the softmax of classes is, by family,
 
     bert                         classifier(tanh(pooler.dense(h)))
     roberta xlm-roberta mpnet    classifier.out_proj(tanh(classifier.dense(h)))
     distilbert                   classifier(relu(pre_classifier(h)))
+    gpt2 openai-gpt              score(h), of the last token, without a bias
 
 Cross-encoders of sentence-transformers are of the last class. Whether a text is read or a pair, none of them says. A
 head is written and read by the same kind of table as its encoder (families.py), its names without a prefix.
@@ -37,9 +38,9 @@ class Task(NamedTuple):
     rows: int | None = None
     """How many numbers it gives; None: one for each label."""
 
-    def table(self, family: str) -> tuple[Entry, ...] | None:
-        """That of a family; None where transformers has no such class, or none that is known here."""
-        return self.tables.get(family, self.tables.get(ANY))
+    def table(self, family: str) -> tuple[Entry, ...]:
+        """That of a family; none where transformers has no such class, or none that is known here."""
+        return self.tables.get(family, self.tables.get(ANY, ()))
 
 
 def _two(dense: str, output: str) -> tuple[Entry, ...]:
@@ -48,11 +49,12 @@ def _two(dense: str, output: str) -> tuple[Entry, ...]:
 
 TAGS, ANSWERS, CLASSES = "TokenClassification", "QuestionAnswering", "SequenceClassification"
 TASKS = {
-    TAGS: Task({ANY: (Entry("classifier", "task", "linear"),)}, "token-classification"),
-    ANSWERS: Task({ANY: (Entry("qa_outputs", "task", "linear"),)}, "question-answering", rows=2),
+    TAGS: Task({ANY: (Entry("classifier", "task", "linear"),), "openai-gpt": ()}, "token-classification"),
+    ANSWERS: Task({ANY: (Entry("qa_outputs", "task", "linear"),), "openai-gpt": ()}, "question-answering", rows=2),
     CLASSES: Task({
         "bert": _two("bert.pooler.dense", "classifier"), "distilbert": _two("pre_classifier", "classifier"),
         **dict.fromkeys(("roberta", "xlm-roberta", "mpnet"), _two("classifier.dense", "classifier.out_proj")),
+        **dict.fromkeys(("gpt2", "openai-gpt"), (Entry("score", "task", "bare"),)),
     }, "text-classification"),
 }
 """By what a class is called after For."""
@@ -72,12 +74,13 @@ class TaskHead:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """How it is used, as task_specific_params has it: a place in config.json that transformers keeps as it is."""
     params: Any = None
-    """{"kernel": [D, Y], "bias": [Y]}, and of classes {"dense": {"kernel": [D, D], "bias": [D]}}."""
+    """{"kernel": [D, Y], "bias": [Y]}, and of classes {"dense": {"kernel": [D, D], "bias": [D]}}, where the table has
+    them."""
 
     @property
     def table(self) -> tuple[Entry, ...]:
         """Its modules."""
-        return TASKS[self.task].table(self.family) or ()
+        return TASKS[self.task].table(self.family)
 
     def leaves(self) -> Iterator[Leaf]:
         """As Family.leaves; a name may have the family's prefix."""
@@ -87,8 +90,9 @@ class TaskHead:
         """The shapes of its leaves, as huggingface.leaf_shapes."""
         rows = TASKS[self.task].rows or len(self.labels) or 1
         sizes = {entry.ours: width if entry.ours.endswith("dense") else rows for entry in self.table}
-        return {path: shape for ours, size in sizes.items()
-                for path, shape in ((f"{ours}/kernel", (width, size)), (f"{ours}/bias", (size,)))}
+        shapes = {path: shape for ours, size in sizes.items()
+                  for path, shape in ((f"{ours}/kernel", (width, size)), (f"{ours}/bias", (size,)))}
+        return {leaf.ours: shapes[leaf.ours] for leaf in self.leaves()}
 
     def written(self) -> dict[str, Any]:
         """What config.json says of it."""

@@ -146,8 +146,10 @@ def _opened(parts: Path, model: Contextual, measure: Measure, places: Sequence[P
     hashed = hashlib.sha256()
     for leaf in jax.tree.leaves(model.placed):
         hashed.update(np.asarray(leaf).tobytes())
-    texts = hashlib.sha256("\n".join(measure.texts).encode("utf-8", "replace")).hexdigest()
+    lines = "\n".join(text if isinstance(text, str) else "\t".join(text) for text in measure.texts)
+    texts = hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
     said = {"task": measure.name, "texts": texts, "model": hashed.hexdigest(), "heads": [list(p) for p in places]}
+    said |= {"items": measure.key} if measure.key else {}
     path = parts / SETTINGS
     parts.mkdir(parents=True, exist_ok=True)
     if path.is_file() and json.loads(path.read_bytes()) != said:
@@ -173,7 +175,7 @@ def _kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[s
 
 def _base(model: Contextual, measure: Measure, report: Report) -> Mapping[str, np.ndarray]:
     report("encoding", 0.0)
-    vectors = encoded(model, measure.texts)
+    vectors = encoded(model, measure)
     loss = measure.loss(vectors)
     total = loss.members.size
     gradients = importance.gradients(model, measure.texts, vectors, loss,
@@ -198,7 +200,7 @@ def _layer(
     swept = sweep_of(model).vectors(
         model.placed, reading, model.packer(), layer, each, lambda done: report(done / windows)
     )
-    items = np.stack([measure.items(vectors) for vectors in without_blank(swept, measure.texts)])
+    items = np.stack([measure.items(vectors) for vectors in without_blank(swept, measure)])
     return {"without": items[: len(heads)], "alone": items[len(heads) :]}
 
 

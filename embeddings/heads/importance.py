@@ -34,7 +34,7 @@ ITEMS_AT_ONCE = 4096
 
 def gradients(
     model: Contextual,
-    texts: tuple[str, ...],
+    texts: tuple[Any, ...],
     vectors: Float[np.ndarray, "n E"],
     loss: Loss,
     report: Callable[[int], None] | None = None,

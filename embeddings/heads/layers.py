@@ -37,11 +37,11 @@ def dropped(model: Contextual, gone: Sequence[int]) -> Contextual:
     return dataclasses.replace(model, config=dataclasses.replace(model.config, stack=stack), params=params)
 
 
-def states(model: Contextual, texts: Sequence[str], report: Callable[[float], None]) -> Float[np.ndarray, "L1 n D"]:
-    """The pooled vectors of each layer's states; blank texts get zeros."""
+def states(model: Contextual, measure: Measure, report: Callable[[float], None]) -> Float[np.ndarray, "L1 n D"]:
+    """The pooled vectors of each layer's states."""
     L, found = model.config.stack.layers, []
     for layer in range(L + 1):
-        found.append(encoded(model, texts, layer=layer, normalize=False))
+        found.append(encoded(model, measure, layer=layer, normalize=False))
         report((layer + 1) / (L + 1))
     return np.stack(found)
 
@@ -89,13 +89,13 @@ class Layers:
 
 def measured(model: Contextual, measure: Measure, report: Callable[[str, float], None]) -> Layers:
     """All of it."""
-    vectors = states(model, measure.texts, lambda share: report("pooling layers", share))
+    vectors = states(model, measure, lambda share: report("pooling layers", share))
     items = [measure.items(one) for one in vectors]
     L, without = model.config.stack.layers, []
     for layer in range(L):
-        without.append(measure.score(measure.items(encoded(dropped(model, [layer]), measure.texts))))
+        without.append(measure.score(measure.items(encoded(dropped(model, [layer]), measure))))
         report("dropping layers", (layer + 1) / L)
-    whole = measure.score(measure.items(encoded(model, measure.texts)))
+    whole = measure.score(measure.items(encoded(model, measure)))
     found = Layers(whole, tuple(map(measure.score, items)), tuple(without), (), ())
     if not measure.mixes:
         return found

@@ -3,7 +3,7 @@
     sts-b, sts12 .. sts16, sick-r     an item is a pair, its number the cosine, the score Spearman's rho
     banking77, ag-news                an item is a text, its number how often it was labelled rightly; accuracy, MTEB's
     cranfield, npl, quora             an item is a query, its number nDCG@10, the score their mean
-    FILE.tsv                          pairs of one's own: two texts and a judgement a line, by tabs
+    FILE.tsv                          pairs of one's own and their judgements, numbers, as STS
 
 Gradient importance (importance.py) needs a loss of each item. Of vectors u it is
 
@@ -21,16 +21,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from embeddings.contextual.model import Contextual
 from embeddings.evaluation import classification, judged, labelled, retrieval, sts
 from embeddings.evaluation.judged import Collection
 from embeddings.evaluation.labelled import Labelled, LabelledSet
-from embeddings.evaluation.reading import lines
 from embeddings.evaluation.sts import Pairs
 from embeddings.heads import bootstrap
-from embeddings.problems import Problem, UsageProblem
+from embeddings.problems import Problem
 
 STS = {"sts-b": "STSBenchmark", "sick-r": "SICK-R", **{name.lower(): name for name in sts.YEARS}}
 LABELLED = {name.lower().replace(" ", "-"): name for name in classification.SETS}
@@ -67,8 +66,8 @@ class Measure:
 
     name: str
     metric: str
-    texts: tuple[str, ...]
-    """Each once."""
+    texts: tuple[Any, ...]
+    """Each once; strings, or pairs of them that are read as one."""
     items: Callable[[Vectors], Float[np.ndarray, "m"]]
     """From the vectors of the texts."""
     resampled: Callable[[Float[np.ndarray, "m"], Int[np.ndarray, "R m"]], Float[np.ndarray, "R"]]
@@ -79,6 +78,10 @@ class Measure:
     """The task with some of its items."""
     mixes: bool = True
     """Whether it is one of vectors, which layers can be mixed for."""
+    blank_as_zeros: bool = True
+    """Whether blank texts get zeros, as in evaluation."""
+    key: str = ""
+    """Names what the items depend on beside the vectors of texts, if there is such."""
 
     def score(self, items: Float[np.ndarray, "m"], some: Int[np.ndarray, "some"] | None = None) -> float:
         """The score of all items, or of some."""
@@ -87,15 +90,8 @@ class Measure:
         return float(self.resampled(items, counts)[0])
 
 
-def find(name: str, data: Path | None) -> Measure:
-    """A task by its name, or by the name of a file of pairs. Raises UsageProblem, and Problem with file and line."""
-    if Path(name).suffix in (".tsv", ".txt", ".csv"):
-        return of_pairs(_pairs(Path(name)))
-    if name not in NAMES:
-        raise UsageProblem(f"--task={name}: choose {', '.join(NAMES)}, or a file .tsv of two "
-                           "texts and a judgement a line")
-    if data is None:
-        raise Problem("no folder of data sets is known: name it with --data or EMBEDDINGS_DATA")
+def read(name: str, data: Path) -> Measure:
+    """A task of NAMES. Raises Problem, with file and line, where its data are not there or damaged."""
     if name in STS:
         if STS[name] not in sts.find(data):
             raise Problem(f"--task={name}: {data} has no {STS[name]}: copy it there, or choose another task")
@@ -109,28 +105,19 @@ def find(name: str, data: Path | None) -> Measure:
     return of_collection(judged.read(data, COLLECTIONS[name]))
 
 
-def _pairs(path: Path) -> Pairs:
-    rows = []
-    for number, line in enumerate(lines(path, "pairs"), 1):
-        first, second, *rest = [*line.split("\t"), ""][:3] if "\t" in line else (line, "", "")
-        try:
-            rows.append((first, second, float(rest[0])))
-        except ValueError:
-            raise Problem(f"{path}:{number}: no label: a line is two texts and a judgement, by tabs") from None
-    if len({row[2] for row in rows}) < 2:
-        raise Problem(f"{path}: all judgements are alike: nothing can be ranked by them")
-    first, second, judgements = zip(*rows, strict=True)
-    return Pairs(path.stem, first, second, np.array(judgements))
+def encoded(model: Contextual, measure: Measure, **how: Any) -> Vectors:
+    """Vectors of a task's texts, as it takes them."""
+    return without_blank(model.encode(measure.texts, **how), measure)
 
 
-def encoded(model: Contextual, texts: Sequence[str], **how: Any) -> Vectors:
-    """Vectors of texts; blank ones get zeros, as in evaluation."""
-    return without_blank(model.encode(texts, **how), texts)
+def without_blank(vectors: Float[np.ndarray, "*M n D"], measure: Measure) -> Float[np.ndarray, "*M n D"]:
+    """Zeros for a task's blank texts, where it has them so."""
+    return np.where(written(measure.texts)[:, None], vectors, 0) if measure.blank_as_zeros else vectors
 
 
-def without_blank(vectors: Float[np.ndarray, "*M n D"], texts: Sequence[str]) -> Float[np.ndarray, "*M n D"]:
-    """Zeros for blank texts."""
-    return np.where(np.array([bool(text.strip()) for text in texts])[:, None], vectors, 0)
+def written(texts: Sequence[Any]) -> Bool[np.ndarray, "n"]:
+    """Which texts, or pairs, are not blank."""
+    return np.array([bool(" ".join([text] if isinstance(text, str) else text).strip()) for text in texts], bool)
 
 
 def halves(count: int) -> tuple[Int[np.ndarray, "some"], Int[np.ndarray, "others"]]:
@@ -148,7 +135,7 @@ def _some_pairs(pairs: Pairs, rows: Int[np.ndarray, "some"]) -> Pairs:
                  pairs.judgements[rows])
 
 
-def _distinct(texts: list[str]) -> tuple[tuple[str, ...], Int[np.ndarray, "n"]]:
+def distinct(texts: list[Any]) -> tuple[tuple[Any, ...], Int[np.ndarray, "n"]]:
     """Each text once, and which of them each is."""
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     return tuple(number), np.array([number[text] for text in texts])
@@ -166,7 +153,7 @@ def cosine(a: Float[Array, "D"], b: Float[Array, "D"]) -> Float[Array, ""]:
 
 def of_pairs(pairs: Pairs) -> Measure:
     """Spearman's rho of cosines and judgements."""
-    texts, which = _distinct([*pairs.first, *pairs.second])
+    texts, which = distinct([*pairs.first, *pairs.second])
     members = np.stack(np.split(which, 2), axis=1)
     judgements = pairs.judgements
     span = np.ptp(judgements) or 1.0
@@ -191,7 +178,7 @@ def of_labels(one: LabelledSet, samples: int = 8, times: int = 10) -> Measure:
     drawn = classification.draws(source.labels, samples, times)
     used = np.unique(np.concatenate(drawn)) if one.train else np.zeros(0, int)
     labels, answers = np.array(source.labels), np.array(one.test.labels)
-    texts, which = _distinct([*(source.texts[row] for row in used), *one.test.texts])
+    texts, which = distinct([*(source.texts[row] for row in used), *one.test.texts])
     tested = which[len(used) :]
     place = np.full(len(labels), -1)
     place[used] = which[: len(used)]
@@ -235,7 +222,7 @@ SCALE = 20.0
 
 def of_collection(one: Collection) -> Measure:
     """nDCG@10 of documents by cosine."""
-    texts, which = _distinct([*one.queries, *one.documents])
+    texts, which = distinct([*one.queries, *one.documents])
     queries, documents = np.split(which, [len(one.queries)])
 
     def items(vectors: Vectors) -> Float[np.ndarray, "m"]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from embeddings.contextual import folder, removal
+from embeddings.contextual import texts as reading
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.removal import Place
 from embeddings.evaluation.table import Percent, Table
@@ -22,8 +23,8 @@ from embeddings.heads import layers as stack
 from embeddings.heads import patterns as looks
 from embeddings.heads import pruning as curves
 from embeddings.heads.ablation import Report
-from embeddings.heads.measures import Measure, encoded, halves, spaced
-from embeddings.problems import Problem
+from embeddings.heads.measures import Measure, encoded, halves, spaced, written
+from embeddings.problems import Problem, UsageProblem
 
 SPEED, ROUNDS = 500, 3
 """Texts that a smaller model is timed on, and how often; the fastest counts."""
@@ -78,7 +79,7 @@ def patterns(work: Work) -> Iterator[str]:
     flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
     if flags.sentence:
         yield from _drawn(work)
-    texts = [text for text in measure.texts if text.strip()][: flags.texts]
+    texts = list(itertools.compress(measure.texts, written(measure.texts)))[: flags.texts]
     found = looks.measured(model, texts, lambda done: report("reading attention", done / len(texts)))
     cluster = looks.clusters(found.divergence, min(flags.clusters, len(found.places)))
     plane = looks.flat(found.divergence)
@@ -101,17 +102,27 @@ def patterns(work: Work) -> Iterator[str]:
 def _drawn(work: Work) -> Iterator[str]:
     """The attention of the sentence: of all heads as a page, of those that were named, or else the first, as text."""
     flags, model, places = work.flags, work.model, work.places
-    weights, there = model.attention(flags.sentence), removal.heads(model)
-    tokens = model.tokens(flags.sentence).tokens
+    text = sentence(model, flags.sentence)
+    weights, there = model.attention(text), removal.heads(model)
+    read = reading.read(model.tokenizer, [text], model.longest, model.pipeline)
+    tokens = [model.tokenizer.tokens[i] for i in read.ids]
     write_whole(work.output / "attention.html", attention_page.page(tokens, list(weights), there, flags.sentence))
     for layer, head in places if flags.head else places[:1]:
         yield attention_page.lines(tokens, weights[layer][there[layer].index(head)], f"layer {layer}, head {head}")
 
 
+def sentence(model: Contextual, said: str) -> str | tuple[str, ...]:
+    """What --sentence says, a text or a pair. Raises UsageProblem where the model reads the other."""
+    pair, joined = tuple(said.split("\t")), model.pipeline.joined
+    if joined and len(pair) != 2:
+        raise UsageProblem(f"--sentence={said}: the model reads two texts as one: give both, a tab between them")
+    return pair if len(pair) == 2 and joined is not False else said
+
+
 def pruning(work: Work) -> Iterator[str]:
     """pruning.csv, pruning.md, pruning.png, pruned/."""
     flags, model, measure, output, report = work.flags, work.model, work.measure, work.output, work.report
-    vectors = encoded(model, measure.texts)
+    vectors = encoded(model, measure)
     learned_on, others = halves(len(measure.items(vectors)))
     loss = measure.loss(vectors).part(learned_on)
     gradients = importance.gradients(model, measure.texts, vectors, loss,
@@ -144,21 +155,25 @@ def pruning(work: Work) -> Iterator[str]:
 
 
 def _smaller(work: Work, gone: Sequence[Place], name: str, how: str, others: Int[np.ndarray, "some"]) -> str:
-    """Writes the model without some heads; says what it is worth on the `others`, and how fast it is beside the whole
-    one."""
+    """Writes the model without some heads, or says why not; and what it is worth on the `others`, and how fast it is
+    beside the whole one."""
     model, measure, texts = work.model, work.measure, work.measure.texts[:SPEED]
     less = removal.removed(model, removal.kept(model, gone))
     if (work.output / name / folder.HEADS).is_file():  # of an earlier run
         shutil.rmtree(work.output / name)
-    folder.write(work.output / name, less)
+    try:
+        folder.write(work.output / name, less)
+        where = str(work.output / name)
+    except Problem as problem:  # it may be none of others' folders, and still be measured
+        where = f"left out: {name}/: {problem}\n{name}"
     seconds = np.empty((ROUNDS + 1, 2))
     for n, which in np.ndindex(*seconds.shape):  # in turn; the first round compiles
         began = work.clock()
         (model, less)[which].encode(texts)
         seconds[n, which] = work.clock() - began
     before, after = np.min(seconds[1:], axis=0)
-    score = measure.score(measure.items(encoded(less, measure.texts)), others)
-    return (f"{work.output / name}: {how}, {len(gone)} heads removed; {measure.metric} {score:.4f}; "
+    score = measure.score(measure.items(encoded(less, measure)), others)
+    return (f"{where}: {how}, {len(gone)} heads removed; {measure.metric} {score:.4f}; "
             f"{removal.parameters(model):,} parameters, now {removal.parameters(less):,}; {len(texts):,} texts in "
             f"{before:.2f} s, now {after:.2f} s: {before / after:.2f}x\n")
 
@@ -166,7 +181,7 @@ def _smaller(work: Work, gone: Sequence[Place], name: str, how: str, others: Int
 def gates(work: Work) -> Iterator[str]:
     """gates.csv, gates.md, gated/."""
     flags, model, measure, report = work.flags, work.model, work.measure, work.report
-    vectors = encoded(model, measure.texts)
+    vectors = encoded(model, measure)
     learned_on, others = halves(len(measure.items(vectors)))
     how = l0.Training(flags.penalty, flags.steps, seed=flags.seed)
     log_alpha = l0.learned(model, measure, vectors, learned_on, how,
@@ -175,7 +190,7 @@ def gates(work: Work) -> Iterator[str]:
     gone = [(int(layer), int(head)) for layer, head in zip(*np.nonzero(settled == 0), strict=True)]
 
     def score(**how: Any) -> float:
-        return measure.score(measure.items(encoded(model, measure.texts, **how)), others)
+        return measure.score(measure.items(encoded(model, measure, **how)), others)
 
     rows = [(layer, head, float(log_alpha[layer, head]), float(settled[layer, head]))
             for layer, head in np.ndindex(*settled.shape)]

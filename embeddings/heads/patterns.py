@@ -16,7 +16,7 @@ root is a Euclidean distance, so that clusters are Ward's.
 Shapes: B rows, T positions, L layers, H heads, G heads of all layers, C clusters.
 """
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,9 +45,9 @@ class Patterns(NamedTuple):
 
 
 def measured(
-    model: Contextual, texts: Sequence[str], report: Callable[[int], None] | None = None
+    model: Contextual, texts: Sequence[Any], report: Callable[[int], None] | None = None
 ) -> Patterns:
-    """The patterns of all heads on some texts; `report` is told how many texts are done."""
+    """The patterns of all heads on some texts, or pairs; `report` is told how many texts are done."""
     read = model.read(texts)
     special, dots = kinds(model)
     sums = {"values": 0.0, "counts": 0.0, "divergence": 0.0}

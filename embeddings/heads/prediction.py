@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.program import Program
 from embeddings.evaluation import perplexity
-from embeddings.heads import bootstrap, measures
+from embeddings.heads import bootstrap
 from embeddings.heads.measures import Loss, Measure, Vectors
 from embeddings.inputs.packing import slots
 from embeddings.inputs.sequences import Tokens
@@ -101,16 +101,6 @@ class Predictor(Contextual):
             special = tuple(part.id for part in self.tokenizer.frame() if part.id >= 0)
             self._programs[key] = Predicting(self.module, self.config, *key, (), (), self.mesh, mask, special)
         return self._programs[key]
-
-
-def find(task: str, text: str, data: Path | None) -> Measure:
-    """Any task by its name: of the file `text` where it is one of prediction, else as measures.find has it."""
-    return read(Path(text), task) if task in TASKS else measures.find(task, data)
-
-
-def ready(model: Contextual, task: str, name: str) -> Contextual:
-    """The model as the task takes it: as it is, or as one that predicts; raises as `predictor` does."""
-    return predictor(model, task, name) if task in TASKS else model
 
 
 def predictor(model: Contextual, task: str, name: str) -> Predictor:

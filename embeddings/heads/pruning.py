@@ -66,7 +66,7 @@ def score(
     model: Contextual, measure: Measure, pruned: Sequence[Place], some: Int[np.ndarray, "some"] | None = None
 ) -> float:
     """The score with some heads masked, of some items or of all."""
-    return measure.score(measure.items(encoded(model, measure.texts, head_mask=mask(model, pruned))), some)
+    return measure.score(measure.items(encoded(model, measure, head_mask=mask(model, pruned))), some)
 
 
 def greedy(
@@ -101,6 +101,6 @@ def without_each(
         masks = np.repeat(others[layer][None], len(others[layer]), axis=0)  # as many each time: one program
         masks[range(len(heads)), heads] = 0
         swept = sweep_of(model).vectors(model.placed, reading, model.packer(), layer, masks, others=others)
-        for head, vectors in zip(heads, without_blank(swept, measure.texts), strict=False):
+        for head, vectors in zip(heads, without_blank(swept, measure), strict=False):
             found[layer, head] = measure.score(measure.items(vectors))
     return found

@@ -256,8 +256,10 @@ def _check_export(prepared: Prepared) -> None:
     width, part = config.encoder.stack.width, settings.architecture
     why = tasks.unlike(prepared.family, config.pooling, steps, width)
     if why:
-        raise UsageProblem(f"--export={settings.export}: {why}: train with --{part}.pooling=cls and --{part}.dense="
-                           f"{width}, nothing after it, or leave it out: the run's folder is what there is then")
+        can = f"train with --{part}.pooling=cls and --{part}.dense={width}, nothing after it, or " * bool(
+            tasks.form(prepared.family, width)[1])  # other forms have no bias, and what is trained has one
+        raise UsageProblem(f"--export={settings.export}: {why}: {can}leave it out: the run's folder is what there is "
+                           "then")
 
 
 def tokenizer(settings: Experiment, start: Contextual | None, place: Place, screen: Screen) -> Pieces:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from embeddings.contextual import folder as folders
-from embeddings.contextual import passages
+from embeddings.contextual import passages, tasks
 from embeddings.contextual import tokens as marking
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.texts import Reading
@@ -20,6 +20,7 @@ from embeddings.evaluation import answers, entities
 from embeddings.evaluation.answers import QuestionSet
 from embeddings.evaluation.entities import Tagged
 from embeddings.experiment import Experiment
+from embeddings.formats.tasks import ANSWERS, TAGS
 from embeddings.levels import Place, sentences
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
@@ -128,6 +129,11 @@ def prepare(settings: Experiment, source: tuple[Set, ...], place: Place, screen:
     """
     start, part = sentences.started_from(settings), settings.model
     head = _head(settings, source)
+    task = TAGS if settings.architecture == "tagger" else ANSWERS
+    absent = settings.export and start and tasks.absent(start.family, task)
+    if absent:
+        raise UsageProblem(f"--export={settings.export}: {absent}: leave it out: the run's folder is what there is "
+                           "then")
 
     def stored() -> tuple[Pieces, tuple[marked.Stored, ...]]:
         made = sentences.tokenizer(settings, start, place, screen)

@@ -119,7 +119,8 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Ablate:
-    """Attention heads ablated inside training: what the score of a task changes by without each goes to metrics."""
+    """Attention heads ablated inside training: what the score of a task changes by without each, and with the best
+    alone in its layer, goes to metrics."""
 
     task: str = ""
     """What heads are ablated on, as in embeddings.ablate; empty ablates none."""

@@ -38,10 +38,11 @@ class Row:
     @property
     def key(self) -> str:
         """Digest of what decides the numbers of any seed: flags, tasks, scores, the model."""
-        row, evaluate = self.settings.row, self.settings.evaluate
-        # The text is said only where there is one, so that rows from before there was such a flag keep their key.
+        row, evaluate, ablate = self.settings.row, self.settings.evaluate, self.settings.ablate
+        # Texts and heads are said only where there are some, so that rows from before such flags keep their key.
         said = (experiment.fingerprint(self.seeded(0)), row.model, row.scores, row.reference, sorted(evaluate.tasks),
-                evaluate.vocabulary, *([evaluate.text, evaluate.stride] if evaluate.text else []))
+                evaluate.vocabulary, *([evaluate.text, evaluate.stride] if evaluate.text else []),
+                *([ablate.task, ablate.text] if ablate.task else []))
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     @property

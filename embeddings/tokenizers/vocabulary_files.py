@@ -1,4 +1,4 @@
-"""Tokenizers of files that hold a vocabulary only: BERT's vocab.txt, GPT-2's and RoBERTa's vocab.json and merges.txt.
+"""Tokenizers of files that hold a vocabulary only: BERT's vocab.txt; vocab.json and merges.txt of GPT, GPT-2, RoBERTa.
 
 What the files leave open, special tokens and their places, is the family's; tokenizer_config.json may say otherwise.
 
@@ -6,6 +6,7 @@ What the files leave open, special tokens and their places, is the family's; tok
     mpnet     <s> a </s>       <s> a </s> </s> b </s>        BERT's words, RoBERTa's frame
     roberta   <s> a </s>       <s> a </s> </s> b </s>
     gpt2      a                a b
+    openaigpt a                a b                           OpenAI's GPT: BERT's words in lower case, cut by BPE
 """
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,13 @@ ROBERTA = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "cls_
            "sep_token": "</s>", "mask_token": "<mask>"}
 MPNET = ROBERTA | {"unk_token": "[UNK]"}
 GPT2 = {"unk_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
-SPECIAL = {"bert": BERT, "mpnet": MPNET, "roberta": ROBERTA, "gpt2": GPT2}
+GPT = {"unk_token": "<unk>"}
+SPECIAL = {"bert": BERT, "mpnet": MPNET, "roberta": ROBERTA, "gpt2": GPT2, "openaigpt": GPT}
 """Special tokens by family, and by key."""
+NEEDED = {"gpt2": (), "openaigpt": ("unk_token",)}
+"""Those that must be there; of other families the frame's and the unknown."""
+WORD_END = "</w>"
+"""What ends the last piece of a word of OpenAI's GPT."""
 
 
 def read_word_pieces(file: Path, settings: Settings) -> tuple[Library, dict[str, str]]:
@@ -79,15 +85,23 @@ def read_byte_pairs(file: Path, merges: Path, settings: Settings) -> tuple[Libra
     if bad := next((token for token, id in vocabulary.items() if type(id) is not int or id < 0), None):
         raise Problem(f"{file}: the id of {bad!r} is {vocabulary[bad]!r:.80}; a whole number is expected")
     read_text(merges)
+    words = any(token.endswith(WORD_END) for token in vocabulary)
+    kind = _kind(file, settings, BYTE_PAIRS | {"openaigpt"},
+                 "openaigpt" if words else "roberta" if "<s>" in vocabulary else "gpt2")
+    family = kind if kind in NEEDED else "roberta"
+    special = _special(file, settings, family, vocabulary)
+    own: dict[str, str] = {}
+    if family == "openaigpt":
+        own = {"unk_token": special["unk_token"]["content"], "end_of_word_suffix": WORD_END}
     try:
-        model = models.BPE.from_file(str(file), str(merges))
+        model = models.BPE.from_file(str(file), str(merges), **own)
     except Exception as error:  # the library raises no narrower one
         raise Problem(f"{merges}: doesn't go with {file} ({error}); take both from the same model") from None
-    kind = _kind(file, settings, BYTE_PAIRS, "roberta" if "<s>" in vocabulary else "gpt2")
-    family = "gpt2" if kind == "gpt2" else "roberta"
-    special = _special(file, settings, family, vocabulary)
     tokenizer = Tokenizer(model)
-    prepare_byte_pairs(tokenizer, bool(settings.values.get("add_prefix_space")))
+    if family == "openaigpt":
+        prepare_lower_words(tokenizer)
+    else:
+        prepare_byte_pairs(tokenizer, bool(settings.values.get("add_prefix_space")))
     return _built(tokenizer, family, special, settings, file)
 
 
@@ -99,10 +113,21 @@ def prepare_byte_pairs(tokenizer: "tokenizers.Tokenizer", prefix: bool) -> None:
     tokenizer.decoder = decoders.ByteLevel()
 
 
+def prepare_lower_words(tokenizer: "tokenizers.Tokenizer") -> None:
+    """Cuts text as OpenAI's GPT does where transformers reads it: as BERT, in lower case."""
+    from tokenizers import decoders, normalizers, pre_tokenizers
+
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix=WORD_END)
+
+
 def put_frame(tokenizer: "tokenizers.Tokenizer", family: str, names: Mapping[str, str]) -> None:
     """Lets special tokens stand around a text as in this family."""
     from tokenizers import processors
 
+    if family == "openaigpt":
+        return
     if family == "gpt2":
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         return
@@ -130,7 +155,7 @@ def _special(file: Path, settings: Settings, family: str, vocabulary: Mapping[st
     """Special tokens by key: the family's where settings name no other; those that the frame needs must be there."""
     special = {}
     added = {entry["content"] for entry in settings.added.values()}
-    needed = () if family == "gpt2" else ("cls_token", "sep_token", "unk_token")
+    needed = NEEDED.get(family, ("cls_token", "sep_token", "unk_token"))
     for key, token in (SPECIAL[family] | settings.special).items():
         entry = {"content": token, "special": True} if isinstance(token, str) else token
         if key == "mask_token" and family != "bert":

@@ -37,6 +37,7 @@ import numpy as np
 from embeddings import command, encoder, experiment
 from embeddings.corpus import documents
 from embeddings.evaluation import tasks as evaluations
+from embeddings.evaluation.tasks.task import Options
 from embeddings.evaluation.word_similarity import spearman
 from embeddings.fields import Count, Positive
 from embeddings.problems import Problem
@@ -151,7 +152,7 @@ class Bench:
 
     def __init__(self, flags: Flags, data: Path, folder: Path) -> None:
         self.flags, self.folder, self.lines = flags, folder, folder / "lines.txt"
-        self.tasks = evaluations.tasks(("analogies", "similarity"), data, evaluations.Options(methods=("3CosAdd",)))
+        self.tasks = evaluations.tasks(("analogies", "similarity"), data, Options(methods=("3CosAdd",)))
         cache = Path(os.environ.get("EMBEDDINGS_CACHE") or Path.home() / ".cache" / "embeddings")
         self.words = write_lines(flags.corpus, data, cache, self.lines)
 

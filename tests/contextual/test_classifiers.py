@@ -11,7 +11,8 @@ import embeddings
 from embeddings.contextual import card
 from embeddings.contextual import folder as folders
 from embeddings.contextual.classes import Head
-from embeddings.contextual.tasks import activation
+from embeddings.contextual.tasks import form
+from embeddings.contextual.tokens import Tagger
 from embeddings.formats.sentence_transformers import Dense
 from embeddings.formats.tasks import CLASSES, TASKS
 from embeddings.problems import Problem, UsageProblem
@@ -19,7 +20,8 @@ from embeddings.tokenizers.pieces import Pieces
 
 PAIRS = [("the bank of the river", "one two"), ("money", "money, money and the banks of money " * 4),
          ("walked by a river . " * 9, "two sat on the bank " * 9), ("five", "")]
-PIECES = {"roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "mpnet": ("wordpiece", "mpnet")}
+PIECES = {"roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "mpnet": ("wordpiece", "mpnet"),
+          "gpt2": ("bpe", "roberta"), "openai-gpt": ("bpe", "roberta")}  # one with a token that fills rows up
 reference = pytest.mark.reference
 quiet = pytest.mark.filterwarnings("ignore")
 
@@ -31,25 +33,29 @@ def headed(folder, family="bert", classes=("no", "yes", "maybe"), joined=True):
         (16, 16), 16, (16, len(classes) or 1), len(classes) or 1))
     kind, template = PIECES.get(family, ("wordpiece", None))
     pieces = Pieces.train(kind, small.TEXTS * 20, 300, lower=kind == "wordpiece", template=template)
-    config = dataclasses.replace(small.CONFIGS[family], vocabulary=pieces.size, pooler=False)
+    config = dataclasses.replace(small.CONFIGS[family], vocabulary=pieces.size)
+    config = dataclasses.replace(config, pooler=False) if hasattr(config, "pooler") else config
     model = folders.in_use(family, config, small.drawn(family, config), pieces, tuple(jax.devices()[:1]))
-    steps = (Dense(kernel, bias, activation(family)),)
-    pipeline = dataclasses.replace(model.pipeline, pooling=("cls",), steps=steps, joined=joined)
-    return dataclasses.replace(model, pipeline=pipeline, head=Head(classes, ("u",), {"kernel": out, "bias": shift}))
+    pooling, dense = form(family, 16)
+    steps = tuple(Dense(kernel, bias, activation) for _, activation in dense)
+    params = {"kernel": out, "bias": shift} if steps else {"kernel": out}
+    pipeline = dataclasses.replace(model.pipeline, pooling=pooling, steps=steps, joined=joined)
+    return dataclasses.replace(model, pipeline=pipeline, head=Head(classes, ("u",), params))
 
 
 def logits(model, pairs):
     """What comes before the softmax."""
-    return model.encode(pairs) @ model.head.params["kernel"] + model.head.params["bias"]
+    return model.encode(pairs) @ model.head.params["kernel"] + model.head.params.get("bias", 0)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])  # a table each; the others share one of them
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2"])  # a table each, which others share
 def test_a_head_comes_back(family, tmp_path):
     model = headed(tmp_path, family)
     folders.write(tmp_path / "out", model, card.card(model, tmp_path))
     back = embeddings.load(tmp_path / "out")
     assert (back.head.classes, back.pipeline.joined, back.longest) == (model.head.classes, None, model.longest)
-    assert "pooler" not in back.params and "Classes: no, yes, maybe." in (tmp_path / "out/README.md").read_text()
+    assert "pooler" not in back.params and back.pipeline.pooling == model.pipeline.pooling
+    assert "Classes: no, yes, maybe." in (tmp_path / "out/README.md").read_text()
     with pytest.warns(UserWarning, match="more than 24 tokens"):
         found, expected = back.classify(PAIRS), model.classify(PAIRS)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
@@ -76,6 +82,14 @@ def test_a_head_of_another_form_is_not_written(tmp_path):
     single = dataclasses.replace(mean, pipeline=dataclasses.replace(mean.pipeline, joined=False))
     folders.write(tmp_path / "single", single)
     assert (tmp_path / "single/modules.json").is_file()
+    biased = headed(tmp_path, "openai-gpt")
+    biased = dataclasses.replace(biased, head=dataclasses.replace(
+        biased.head, params=biased.head.params | {"bias": np.ones(3, np.float32)}))
+    with pytest.raises(Problem, match=r"OpenAIGPTForSequenceClassification has pooling lasttoken, .* without a bias"):
+        folders.write(tmp_path / "out", biased)
+    tagger = dataclasses.replace(biased, head=Tagger(("O", "B-a"), {"kernel": np.ones((16, 2), np.float32)}))
+    with pytest.raises(Problem, match="transformers has no OpenAIGPTForTokenClassification: this model's run's folder"):
+        folders.write(tmp_path / "out", tagger)
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.part").exists()
 
 

@@ -11,6 +11,7 @@ import embeddings
 from embeddings.contextual import folder as folders
 from embeddings.contextual.tokens import OUTSIDE, Reader, Tagger
 from embeddings.formats.families import FAMILIES
+from embeddings.formats.tasks import ANSWERS, TAGS, TASKS
 from embeddings.problems import Problem
 
 SENTENCES = [text.split() for text in ("the bank of the river", "one", "money, money and the banks of money",
@@ -79,7 +80,7 @@ def test_settings_that_a_reader_cannot_have_are_refused(reader, settings, says):
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")  # transformers' own
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if TASKS[TAGS].table(family)])
 def test_tags_are_those_of_transformers_pipeline(family, tmp_path):
     """A word's is that of its first token; a text beyond the model's length is cut, no error."""
     from transformers import pipeline
@@ -98,7 +99,7 @@ def test_tags_are_those_of_transformers_pipeline(family, tmp_path):
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if TASKS[ANSWERS].table(family)])
 def test_answers_are_those_of_transformers_logits(family, tmp_path):
     """By a loop over all spans of padded rows; that of no answer is the first token's."""
     import torch

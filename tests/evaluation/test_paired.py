@@ -10,6 +10,8 @@ from embeddings.corpus import example_sets, glue
 from embeddings.corpus.example_files import Broken, Example
 from embeddings.evaluation import paired, tasks
 from embeddings.formats.sentence_transformers import Pipeline
+from embeddings.heads import tasks as heads
+from embeddings.heads.inside import Inside
 from embeddings.problems import Problem, UsageProblem
 
 FILES = {
@@ -103,6 +105,10 @@ def test_what_a_run_will_not_tell_is_refused_before_it(place):
                        ((2, ("0", "2")), "glue-mrpc has classes 0, 1 in MRPC, and the model tells 0, 2")):
         with pytest.raises(UsageProblem, match=f"--evaluate.tasks={says}"):
             session.check_fit(found[:1], told)
+    ablating = Inside(heads.find("mnli", "", place), 20)
+    session.check_fit((), (2, ("contradiction", "entailment", "neutral")), ablating)
+    with pytest.raises(UsageProblem, match=r"--ablate\.task=mnli has classes contradiction, neutral in MNLI-m, and"):
+        session.check_fit((), (2, ("0", "1")), ablating)
 
 
 def test_measures_are_as_defined():
@@ -120,7 +126,7 @@ def test_measures_are_as_defined():
 
 
 def test_pairs_with_a_class_are_found(tmp_path):
-    for path, lines in zip(paired.SNLI, ("a b .\nc\n", "d\ne\n", "neutral\nentailment\n"), strict=True):
+    for path, lines in zip(paired.SNLI["test"], ("a b .\nc\n", "d\ne\n", "neutral\nentailment\n"), strict=True):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(gzip.compress(lines.encode()))
     (one,) = paired.find(tmp_path)
@@ -129,6 +135,6 @@ def test_pairs_with_a_class_are_found(tmp_path):
     assert task.scores(Model("neutral", "neutral", "entailment")) == {"SNLI accuracy classes": 0.5}
     assert task.scores(Model("neutral", "entailment", joined=False)) == {}, "of single texts"
     assert task.scores(Model("neutral", "entailment", joined=False, parts=2)) == {"SNLI accuracy classes": 1}
-    (tmp_path / paired.SNLI[2]).write_bytes(gzip.compress(b"neutral\n"))
+    (tmp_path / paired.SNLI["test"][2]).write_bytes(gzip.compress(b"neutral\n"))
     with pytest.raises(Problem, match="1 labels for 2 and 2 sentences"):
         paired.find(tmp_path)

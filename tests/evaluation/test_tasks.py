@@ -8,6 +8,7 @@ import pytest
 from embeddings import evaluate
 from embeddings.encoder import WordVectors
 from embeddings.evaluation import pair_classification, tasks
+from embeddings.evaluation.tasks.task import NEEDS, Options, Task
 from embeddings.experiment import Evaluate
 from embeddings.problems import Problem, UsageProblem
 
@@ -55,10 +56,10 @@ def test_what_a_task_needs_says_which_model_it_can_run_on(place):
     pairs, docs = tasks.tasks(["pairs", "python_docs"], place)
     assert (pairs.lacking(vectors), docs.lacking(vectors), pairs.lacking(Lengths())) == (None, None, None)
     assert docs.lacking(Lengths()) == "needs a table of word vectors, which the model has not"
-    tokens = tasks.Task("any", "tokens", tuple, tuple)
+    tokens = Task("any", "tokens", tuple, tuple)
     assert tokens.lacking(vectors) is None and tokens.lacking(type("Model", (), {"tokens": 1})()) is None
     assert tokens.lacking(Lengths()) == "needs a vector of every word of a sentence, which the model has not"
-    assert set(tasks.NEEDS) == {
+    assert set(NEEDS) == {
         "words", "texts", "tokens", "classes", "numbers", "tags", "answers", "predictions",
     }
 
@@ -74,7 +75,7 @@ def test_word_vectors_are_measured_by_each_pooling_and_any_encoder_as_it_is(plac
 
 
 def test_retrieval_stands_beside_bm25_where_it_is_installed(place, monkeypatch):
-    (retrieval,) = tasks.tasks(["retrieval"], None, tasks.Options(collections=(place / "mine.csv",)))
+    (retrieval,) = tasks.tasks(["retrieval"], None, Options(collections=(place / "mine.csv",)))
     results, reason = retrieval.beside_baselines(Lengths())
     assert [result.method for result in results] == ["encoder", "BM25"] and reason is None
     assert retrieval.table(results).rows[0][:2] == ("mine.csv", "nDCG@10")

@@ -10,7 +10,7 @@ import small
 
 from embeddings.formats import huggingface, tasks
 from embeddings.formats.families import FAMILIES, Leaf
-from embeddings.formats.tasks import ANSWERS, TAGS
+from embeddings.formats.tasks import ANSWERS, CLASSES, TAGS, TASKS
 from embeddings.inputs.sequences import Tokens
 from embeddings.models import linear
 
@@ -78,6 +78,7 @@ def test_a_configuration_comes_back(family):
     ("bert", {"is_decoder": True}, "decoders"),
     ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is not known"),
     ("gpt2", {"scale_attn_weights": False}, "scale_attn_weights=false"),
+    ("openai-gpt", {"afn": "silu"}, "afn='silu' is not one of gelu, relu"),
 ])
 def test_what_is_not_known_is_refused(family, said, says):
     kind = FAMILIES[family]
@@ -88,7 +89,7 @@ def test_what_is_not_known_is_refused(family, said, says):
 # Beside transformers
 
 AUTO = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "distilbert": "DistilBert",
-        "mpnet": "MPNet", "gpt2": "GPT2"}
+        "mpnet": "MPNet", "gpt2": "GPT2", "openai-gpt": "OpenAIGPT"}
 SIZES = {"vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
          "intermediate_size": 48, "max_position_embeddings": 34}
 SIZES_OF = {
@@ -96,7 +97,12 @@ SIZES_OF = {
                    "max_position_embeddings": 34},
     "gpt2": {"vocab_size": 40, "n_embd": 24, "n_layer": 3, "n_head": 4, "n_positions": 34, "bos_token_id": 0,
              "eos_token_id": 0},
+    "openai-gpt": {"vocab_size": 40, "n_embd": 24, "n_layer": 3, "n_head": 4, "n_positions": 34},
 }
+CASES = [*((family, head) for family, head in itertools.product(FAMILIES, (True, TAGS, ANSWERS))
+           if head is True or TASKS[head].table(family)),
+         ("bert", False), ("gpt2", False), ("gpt2", CLASSES), ("openai-gpt", False), ("openai-gpt", CLASSES)]
+"""Heads of classes of other families than these stand after a pooler: tests/contextual/test_classifiers.py."""
 LABELS = {0: "O", 1: "B-a", 2: "I-a"}
 IDS = np.random.default_rng(0).integers(4, 40, (3, 20))
 LENGTHS = np.array([20, 13, 1])
@@ -115,9 +121,11 @@ def reference(family, head):
     import transformers
 
     torch.manual_seed(0)
-    labels = {"id2label": LABELS} if head == "TokenClassification" else {}
+    labels = {"id2label": LABELS} if head in (TAGS, CLASSES) else {}
+    if head == CLASSES:
+        labels["pad_token_id"] = 0  # which is none of IDS, but where THERE has nothing
     config = getattr(transformers, f"{AUTO[family]}Config")(**SIZES_OF.get(family, SIZES), **labels)
-    if head in (TAGS, ANSWERS):
+    if head in TASKS:
         model = getattr(transformers, f"AutoModelFor{head}").from_config(config).eval()
     else:
         model = getattr(transformers, getattr(FAMILIES[family], "whole" if head else "bare"))(config).eval()
@@ -131,12 +139,14 @@ def outputs(model):
     """States of all layers, and logits where the model has them; of the tokens that count."""
     import torch
 
-    mask = torch.tensor(THERE)
+    ids, mask = torch.tensor(np.where(THERE, IDS, 0)), torch.tensor(THERE)
     with torch.no_grad():
-        said = model(input_ids=torch.tensor(IDS), attention_mask=mask.long(), output_hidden_states=True)
+        said = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
     states = torch.stack(said.hidden_states)[:, mask].numpy()
     if "start_logits" in said:
         return states, torch.stack([said.start_logits, said.end_logits], -1)[mask].numpy()
+    if "logits" in said and said.logits.ndim == 2:
+        return states, said.logits.numpy()
     return states, said.logits[mask].numpy() if "logits" in said else None
 
 
@@ -146,6 +156,9 @@ def ours(loaded, head):
     params = jax.tree.map(jnp.asarray, loaded.params)
     apply = jax.jit(lambda params: module.apply(params, loaded.config, tokens(THERE), outputs={"states"}).states)
     states = apply(params)[:, THERE]
+    if head == CLASSES:
+        last = states[-1][np.cumsum(LENGTHS) - 1]
+        return np.asarray(states), np.asarray(linear.apply(loaded.head.params, last))
     if loaded.head:
         return np.asarray(states), np.asarray(linear.apply(loaded.head.params, states[-1]))
     return np.asarray(states), np.asarray(module.logits(params, loaded.config, states[-1])) if head else None
@@ -160,8 +173,7 @@ def assert_alike(got, expected):
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")  # transformers' own
-@pytest.mark.parametrize(("family", "head"), [*itertools.product(FAMILIES, (True, TAGS, ANSWERS)), ("bert", False),
-                                              ("gpt2", False)])
+@pytest.mark.parametrize(("family", "head"), CASES)
 def test_equal_to_transformers_both_ways(family, head, tmp_path):
     """Their folder gives the states and logits that they give; ours, opened by them, gives the same again."""
     theirs = reference(family, head)
@@ -169,24 +181,25 @@ def test_equal_to_transformers_both_ways(family, head, tmp_path):
     theirs.save_pretrained(tmp_path / "theirs")
     loaded = huggingface.read(tmp_path / "theirs")
     assert not loaded.unused and loaded.config.stack.layers == 3
-    assert (loaded.head and loaded.head.task) == (head if head in (TAGS, ANSWERS) else None)
+    assert (loaded.head and loaded.head.task) == (head if head in TASKS else None)
     assert_alike(ours(loaded, head), expected)
     (tmp_path / "ours").mkdir()
-    huggingface.write(tmp_path / "ours", loaded.family, loaded.config, loaded.params, head=loaded.head)
+    special = {"pad_token_id": 0} if head == CLASSES else {}
+    huggingface.write(tmp_path / "ours", loaded.family, loaded.config, loaded.params, special, loaded.head)
     opened, said = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not said["missing_keys"] and not said["unexpected_keys"] and not said["mismatched_keys"], said
     again = outputs(opened.eval())
     np.testing.assert_array_equal(again[0], expected[0])
     if head:
         np.testing.assert_array_equal(again[1], expected[1])
-    if head in (TAGS, ANSWERS):
+    if head in TASKS:
         assert type(theirs).__name__ == tasks.class_name(FAMILIES[family], head)
         assert opened.config.id2label == theirs.config.id2label
 
 
 @pytest.mark.reference
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "openai-gpt"])
 def test_gradients_are_those_of_transformers(family):
     """Of the sum of squares of what comes out, by the word table, in float32."""
     import torch
@@ -195,7 +208,7 @@ def test_gradients_are_those_of_transformers(family):
     there = torch.ones(IDS.shape, dtype=torch.long)
     out = theirs(input_ids=torch.tensor(IDS), attention_mask=there).last_hidden_state
     (out * torch.linspace(-1, 1, 24)).sum().backward()
-    table = (theirs.wte if family == "gpt2" else theirs.embeddings.word_embeddings).weight.grad.numpy()
+    table = theirs.get_input_embeddings().weight.grad.numpy()
     found = {name: parameter.detach().numpy() for name, parameter in theirs.named_parameters()}
     kind = FAMILIES[family]
     config = dataclasses.replace(kind.read(theirs.config.to_dict()), **(
@@ -213,8 +226,8 @@ def test_gradients_are_those_of_transformers(family):
 
     gradient = jax.jit(jax.grad(loss))(params)
     assert np.abs(gradient["words"] - table).max() <= 1e-5 * max(1, np.abs(table).max())
-    name = "h.0.attn.c_proj.weight" if family == "gpt2" else "encoder.layer.0.attention.output.dense.weight"
+    name = "encoder.layer.0.attention.output.dense.weight" if family == "bert" else "h.0.attn.c_proj.weight"
     kernel = dict(theirs.named_parameters())[name].grad.numpy()
-    kernel = kernel if family == "gpt2" else kernel.T
+    kernel = kernel.T if family == "bert" else kernel
     mine = np.asarray(gradient["transformer"]["layers"]["attention"]["output"]["kernel"])[0].reshape(kernel.shape)
     assert np.abs(mine - kernel).max() <= 1e-5 * max(1, np.abs(kernel).max())

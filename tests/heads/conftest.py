@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from embeddings.contextual import folder
-from embeddings.formats.sentence_transformers import Normalize, Pipeline
+from embeddings.contextual.classes import Head
+from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
 from embeddings.models import bert, gpt, transformer
 from embeddings.tokenizers.pieces import Pieces
 
@@ -39,6 +40,16 @@ def tiny(kind: str = "bert", kept: tuple = ()):
     names = {"bert": "bert", "mpnet": "mpnet", "gpt": "gpt2"}
     model = folder.in_use(names[kind], config, params, tokenizer, tuple(jax.local_devices()[:1]))
     return dataclasses.replace(model, pipeline=Pipeline(("mean",), (Normalize(),)))
+
+
+def headed(classes, joined, parts=("u",)):
+    """bert with a head of classes: of a cross-encoder BERT's, whose pooler is a step; of others of mean vectors."""
+    model, draw = tiny(), np.random.default_rng(3)
+    kernel, out = (draw.normal(size=shape).astype(np.float32) for shape in ((24, 24), (24 * len(parts), len(classes))))
+    head = Head(classes, parts, {"kernel": out, "bias": np.zeros(len(classes), np.float32)})
+    steps = () if joined is False else (Dense(kernel, np.zeros(24, np.float32), "tanh"),)
+    pooling = ("mean",) if joined is False else ("cls",)
+    return dataclasses.replace(model, head=head, pipeline=Pipeline(pooling, steps, joined=joined))
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 
 from embeddings.evaluation import classification, judged, retrieval, sts
 from embeddings.evaluation.labelled import Labelled, LabelledSet
 from embeddings.heads import measures
-from embeddings.problems import Problem, UsageProblem
 
 WORDS = "red green blue cat dog fish house river king queen tree stone".split()
 
@@ -72,36 +70,3 @@ def test_collections_score_as_retrieval():
     cosines = some[1:] @ some[0] / np.linalg.norm(some[1:], axis=1) / np.linalg.norm(some[0])
     expected = -20 * cosines[0] + np.log(np.exp(20 * cosines).sum())
     assert value(loss, u, 0) == pytest.approx(expected, rel=1e-4)
-
-
-def test_a_file_of_pairs(tmp_path):
-    path = tmp_path / "mine.tsv"
-    path.write_text("".join(f"{a}\t{b}\t{n % 3}\n" for n, (a, b) in enumerate(
-        zip(sentences(9, 5), sentences(9, 6), strict=True))))
-    measure = measures.find(str(path), None)
-    u = dict(zip(measure.texts, encode(measure.texts), strict=True))
-    cosines = [1 - scipy.spatial.distance.cosine(u[a], u[b])
-               for a, b in zip(sentences(9, 5), sentences(9, 6), strict=True)]
-    assert score(measure) == pytest.approx(scipy.stats.spearmanr(cosines, np.arange(9) % 3).statistic, abs=1e-6)
-
-
-@pytest.mark.parametrize(("text", "says"), [
-    ("a\tb\t1\nc\td\n", "mine.tsv:2: no label"),
-    ("a\tb\t1\nalone\n", "mine.tsv:2: no label"),
-    ("a\tb\t1\nc\td\thigh\n", "mine.tsv:2: no label"),
-    ("a\tb\t1\nc\td\t1\n", "all judgements are alike"),
-])
-def test_a_task_without_labels_is_refused(tmp_path, text, says):
-    (tmp_path / "mine.tsv").write_text(text)
-    with pytest.raises(Problem, match=says):
-        measures.find(str(tmp_path / "mine.tsv"), None)
-
-
-def test_tasks_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(UsageProblem, match="--task=stsb: choose sts-b, "):
-        measures.find("stsb", tmp_path)
-    with pytest.raises(Problem, match="name it with --data or EMBEDDINGS_DATA"):
-        measures.find("sts-b", None)
-    for name in ("sts-b", "banking77", "npl"):
-        with pytest.raises(Problem, match=f"--task={name}: .* has no "):
-            measures.find(name, tmp_path)

@@ -109,6 +109,21 @@ def test_a_frame_that_begins_a_gpt2(tmp_path):
     assert Pieces.load(tmp_path).encode("ab ab", "ab").ids.tolist() == [5, 3, 4, 5, 3]
 
 
+def test_openais_gpt_cuts_lower_case_words(tmp_path):
+    vocabulary = {token: n for n, token in enumerate("<unk> a b c a</w> b</w> ,</w> ab</w> ca cab</w>".split())}
+    put(tmp_path, vocab__json=vocabulary, merges__txt=["#version: 0.2", "c a", "ca b</w>", "a b</w>"])
+    pieces = Pieces.load(tmp_path)
+    found = pieces.encode("AB, cab ba Cé", offsets=True)
+    names = [pieces.tokens[id] for id in found.ids]
+    assert names == ["ab</w>", ",</w>", "cab</w>", "b", "a</w>", "c", "<unk>"]
+    assert found.offsets.tolist()[:4] == [[0, 2], [2, 3], [4, 7], [8, 9]] and pieces.unknown == 0
+    assert pieces.decode(found.ids[:3]) == "ab , cab"
+    put(tmp_path, vocab__json={name: id for name, id in vocabulary.items() if id} | {"x": 0},
+        config__json={"model_type": "openai-gpt"})
+    with pytest.raises(Problem, match="the unk_token '<unk>' is not in it"):
+        Pieces.load(tmp_path)
+
+
 @pytest.mark.parametrize(("kind", "inputs"), [
     ("BertTokenizer", ["input_ids", "token_type_ids", "attention_mask"]),
     ("DistilBertTokenizer", ["input_ids", "attention_mask"]),

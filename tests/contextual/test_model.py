@@ -10,7 +10,8 @@ import pytest
 import small
 
 from embeddings.contextual import folder as folders
-from embeddings.contextual.model import Contextual, CutText
+from embeddings.contextual.model import Contextual
+from embeddings.contextual.texts import CutText
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
 from embeddings.models.layers import distance_bias

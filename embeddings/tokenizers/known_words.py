@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.frames import FIRST, SECOND, Frame, Part, Ragged
 from embeddings.tokenizers.texts import portions
 from embeddings.tokenizers.words import Words
@@ -117,6 +117,6 @@ def read_known_words(file: Path) -> KnownWords:
             raise ValueError("words that are no strings, or stand there twice")
         if not {*filter(None, around)} <= {*words}:
             raise ValueError(f"{around} are not all among its words")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, UsageProblem) as error:
         raise Problem(f"{file}: no tokenizer of words ({error!r}): copy the folder again") from None
     return KnownWords(words, cut, *around)

@@ -186,12 +186,13 @@ def test_a_trained_model_reads_as_far_as_it_was_trained(model):
 
 
 def test_words_are_tagged_by_their_own_states(model):
-    head = Tagger(("O", "B-x", "I-x"), {"kernel": np.random.default_rng(5).normal(size=(12, 3)), "bias": np.zeros(3)})
-    trained = dataclasses.replace(headed(model, head), tokenizer=Words("whitespace", lower=False))
     sentences = [["The", "bank's", "money", "..."], [], ["unheard-of"] * 3, ["one", "two"] * 11]
+    kernel = np.random.default_rng(5).normal(size=(12, 3))
+    head = Tagger(("O", "B-x", "I-x"), {"kernel": kernel, "bias": -np.mean(framed(model, sentences[0]) @ kernel, 0)})
+    trained = dataclasses.replace(headed(model, head), tokenizer=Words("whitespace", lower=False))
     windows = [[words[at : at + 10] for at in range(0, len(words), 10)] for words in sentences]
     for tags, parts in zip(trained.tag(sentences), windows, strict=True):
-        states = [framed(model, part)[1:-1] @ head.params["kernel"] for part in parts]
+        states = [framed(model, part)[1:-1] @ kernel + head.params["bias"] for part in parts]
         want = np.concatenate(states).argmax(1) if states else []
         assert tags == tuple(head.classes[best] for best in want)
     assert len({tag for tags in trained.tag(sentences) for tag in tags}) > 1

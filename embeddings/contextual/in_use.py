@@ -2,6 +2,7 @@
 
 Shapes: n texts, N tokens of a text, E width of a text's vector.
 """
+import abc
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -28,13 +29,20 @@ class Finish(NamedTuple):
     """What is done with a pooled vector: NORMALIZE or the activation of a linear map, and the number of its weights."""
 
 
-class InUse:
+class InUse(abc.ABC):
     """What Contextual and Elmo are, beside how they read texts."""
 
     pipeline: Pipeline
     devices: tuple[Any, ...]
     head: Head | Tagger | Reader | None
-    encode: Callable[..., Float[np.ndarray, "n E"]]
+
+    @abc.abstractmethod
+    def encode(self, texts: Any, **how: Any) -> Float[np.ndarray, "n E"]:
+        """The vectors of texts."""
+
+    @abc.abstractmethod
+    def for_tokens(self, texts: Iterable[str]) -> tuple[Pieces, int, States]:
+        """What a head of tokens needs to read texts: a tokenizer, tokens of a text at most, and their states."""
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -63,10 +71,6 @@ class InUse:
         used = [(n, step) for n, step in enumerate(self.pipeline.steps)
                 if (whole if isinstance(step, Dense) else normalize is not False)]
         return Finish(modes, tuple((step.activation if isinstance(step, Dense) else NORMALIZE, n) for n, step in used))
-
-    def for_tokens(self, texts: Iterable[str]) -> tuple[Pieces, int, States]:
-        """What a head of tokens needs to read texts: a tokenizer, tokens of a text at most, and their states."""
-        raise NotImplementedError
 
     @property
     def classify(self) -> Callable[[Sequence[Any]], Classified]:

@@ -48,8 +48,8 @@ class KnownWords:
         return {token: id for id, token in enumerate(self.tokens)}
 
     @functools.cached_property
-    def _known(self) -> pa.StringArray:
-        return pa.array(self.tokens, pa.string())
+    def _known(self) -> pa.BinaryArray:
+        return pa.array([word.encode("utf-8", "surrogatepass") for word in self.tokens], pa.binary())
 
     def _framed(self, text: int) -> Frame:
         around = [(self.id(self.begin) if self.begin else None), text, (self.id(self.end) if self.end else None)]
@@ -72,7 +72,7 @@ class KnownWords:
     def encode(self, texts: Sequence[str], offsets: bool) -> Ragged:
         """The numbers of the words of all texts. Raises Problem for a word that nothing stands for."""
         words, starts = self.cut.lines(_block(texts))
-        found = pc.index_in(words, value_set=self._known)
+        found = pc.index_in(words.cast(pa.binary()), value_set=self._known)
         if found.null_count and not self.unknown:
             strange = words.filter(pc.is_null(found))[0].as_py()
             raise Problem(f"{strange!r} is not among the {self.size:,} words that are known: number the words of all "
@@ -91,7 +91,7 @@ class KnownWords:
         """All of it, as words.json."""
         said = {"tokenizer": self.cut.tokenizer, "lower": self.cut.lower, "begin": self.begin, "end": self.end,
                 "unknown": self.unknown, "words": self.tokens}
-        return {FILE: json.dumps(said, ensure_ascii=False) + "\n"}
+        return {FILE: json.dumps(said) + "\n"}
 
 
 def different(texts: Iterable[str], cut: Words) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def test_what_stands_around_texts_and_for_unknown_words():
 
 
 def test_it_is_kept_and_read_again(tmp_path):
-    engine = KnownWords(("<s>", "Bä\u2028", "c\"e"), Words("whitespace", lower=False), begin="<s>")
+    engine = KnownWords(("<s>", "Bä\u2028\ud800", "c\"e"), Words("whitespace", lower=False), begin="<s>")
     tokenizer = Pieces(engine, {"bos_token": "<s>"}, Settings(Path()))
     tokenizer.save(tmp_path)
     again = Pieces.load(tmp_path)

@@ -84,8 +84,8 @@ def write_folder(model: str, output: Path) -> None:
 
     loaded = encoder.load(model)
     if not isinstance(loaded, Contextual):
-        raise Problem(f"--model={model}: {type(loaded).__name__} is no Transformer: word vectors are written to a "
-                      "file, as --output=vectors.vec")
+        raise Problem(f"--model={model}: {type(loaded).__name__} is no Transformer, and others' folders are of these "
+                      "alone; word vectors are written to a file, as --output=vectors.vec")
     folder.write(output, loaded, card.card(loaded, Path(model)))
 
 

@@ -77,6 +77,17 @@ CASES = {
         "--optimizer.learning_rate=0.002",
     ],
     "tagger, adamw": ["--architecture=tagger", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002"],
+    "tagger on ELMo, adamw": [
+        "--architecture=tagger", "--start_from=elmo", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
+    "tagger on ELMo, fixed, adamw": [
+        "--architecture=tagger", "--start_from=elmo", "--tune.layers=0", "--optimizer.name=adamw",
+        "--optimizer.learning_rate=0.02",
+    ],
+    "Sentence-BERT on ELMo, softmax, adam": [
+        "--architecture=sentence_bert", "--start_from=elmo", "--sentence_bert.loss=softmax", "--examples.label=class",
+        "--optimizer.name=adam", "--optimizer.learning_rate=0.002",
+    ],
     "reader, adamw": [
         "--architecture=reader", "--reader.overlap=4", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
     ],
@@ -93,13 +104,14 @@ CHUNKED: set[str] = set()
 
 
 TINY = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "length": 32, "positions": 32}
-"""Sizes of a contextual model, with dropout as it is by default."""
+"""Sizes of a contextual model, with dropout as it is by default; those of one that training starts from are its own."""
 
 
 def sized(case: str, **sizes: int) -> list[str]:
     """A case's flags, and sizes of its architecture; of a contextual model those of TINY."""
     if contextual(case):
-        tiny = [f"--{architecture(case)}.{name}={size}" for name, size in TINY.items()]
+        tiny = [f"--{architecture(case)}.{name}={size}" for name, size in TINY.items()
+                if not started(case) or name in ("length", "positions")]
         return [*CASES[case], *tiny, "--pieces.size=300"]
     part = architecture(case)
     sizes = [f"--{part}.{name}={size}" for name, size in sizes.items() if fits(part, name)]
@@ -109,6 +121,11 @@ def sized(case: str, **sizes: int) -> list[str]:
 def architecture(case: str) -> str:
     """What a case trains."""
     return next((flag.partition("=")[2] for flag in CASES[case] if flag.startswith("--architecture=")), "word2vec")
+
+
+def started(case: str) -> bool:
+    """Whether a case starts from small.saved_elmo, in the folder that it runs in."""
+    return "--start_from=elmo" in CASES[case]
 
 
 def contextual(case: str) -> bool:

@@ -1,4 +1,4 @@
-"""Small contextual models with random numbers for weights: one of each family, and the tokenizers they come with."""
+"""Small contextual models with random numbers for weights: one of each family, with its tokenizer, and ELMo."""
 import dataclasses
 import functools
 import json
@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from embeddings.contextual import folder as folders
+from embeddings.formats import elmo as elmo_files
 from embeddings.formats import tensors
 from embeddings.formats.families import FAMILIES
-from embeddings.models import bert, gpt, transformer
+from embeddings.models import bert, character_cnn, elmo, gpt, transformer
 from embeddings.tokenizers.pieces import Pieces
 
 TOKENS = ("[PAD] [UNK] [CLS] [SEP] [MASK] the bank river money of a by ##s ##ed walk sat on and , . one two three "
@@ -33,6 +34,9 @@ CONFIGS = {
         CAUSAL, norm="post", last_norm=False, feed_forward=64)),
 }
 
+ELMO = elmo.Config(
+    character_cnn.Config(width=3, filters=((1, 4), (2, 5)), highways=1, longest=8), width=6, cells=10, layers=2
+)
 PIECES = {"bert": ("wordpiece", None), "distilbert": ("wordpiece", None), "mpnet": ("wordpiece", "mpnet"),
           "roberta": ("bpe", "roberta"), "xlm-roberta": ("unigram", None), "gpt2": ("bpe", None),
           "openai-gpt": ("bpe", None)}
@@ -43,6 +47,18 @@ PIECES = {"bert": ("wordpiece", None), "distilbert": ("wordpiece", None), "mpnet
 def params(family):
     """Of the model of CONFIGS."""
     return drawn(family, CONFIGS[family])
+
+
+def elmo_params():
+    """Of the model of ELMO."""
+    draw, shapes = np.random.default_rng(0), jax.eval_shape(lambda: elmo.init(jax.random.key(0), ELMO))
+    return jax.tree.map(lambda leaf: draw.normal(0, 0.5, leaf.shape).astype(np.float32), shapes)
+
+
+def saved_elmo(folder):
+    """ELMo's two files."""
+    elmo_files.write(folder, ELMO, elmo_params())
+    return folder
 
 
 def drawn(family, config):

@@ -23,6 +23,7 @@ import commands
 import jax
 import numpy as np
 import pytest
+import small
 from cases import CASES, CHUNKED, KILLED, PLAIN, contextual, dense, examples, sized
 
 from embeddings import flags
@@ -69,6 +70,7 @@ def text(tmp_path_factory):
     questions = [{"context": " ".join(pair), "qas": [{"id": str(n), "question": pair[1], "answers": [
         {"text": pair[0], "answer_start": 0}][: n % 3]}]} for n, pair in enumerate(pairs)]
     path.with_suffix(".json").write_text(json.dumps({"data": [{"paragraphs": questions}]}))
+    small.saved_elmo(path.parent / "elmo")
     return path
 
 
@@ -87,7 +89,9 @@ def environment(text, devices=1):
 
 def trained(text, run, case, *flags, devices=1, platform="cpu"):
     own = environment(text, devices) | {"JAX_PLATFORMS": platform}
-    done = commands.run(command(text, run, case, *flags), env=own, capture_output=True, text=True, timeout=300)
+    done = commands.run(
+        command(text, run, case, *flags), env=own, capture_output=True, text=True, timeout=300, cwd=text.parent,
+    )
     assert done.returncode == 0, done.stderr
     return run
 
@@ -176,7 +180,7 @@ def test_two_processes_train_the_same(case, text, one_device, tmp_path, matrix):
                 text, run, case, f"--processes.coordinator={coordinator}", "--processes.count=2",
                 f"--processes.index={index}",
             ),
-            env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=text.parent,
         )
         for index in range(2)
     ]
@@ -205,7 +209,8 @@ def test_killed_and_resumed_is_the_same_bytes(case, text, one_device, tmp_path, 
     run, seconds = tmp_path / "run", random.Random(case)
     for _ in range(1 if case in KILLED else 2):
         process = subprocess.Popen(
-            command(text, run, case), env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+            command(text, run, case), env=environment(text), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=text.parent,
         )
         while process.poll() is None and not checkpoint.steps(run / run_folder.CHECKPOINTS):
             time.sleep(0.01)

@@ -1,19 +1,27 @@
 """Taggers, readers and numbers through the real command: trained, loaded, used; and what is refused before training."""
+import dataclasses
+import functools
 import json
+import operator
 import os
 import re
 import sys
 from pathlib import Path
 
 import commands
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
 import embeddings
-from embeddings import export, flags, levels, session
+from embeddings import experiment, export, flags, levels, session
 from embeddings.experiment import Experiment
-from embeddings.problems import Problem
+from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
+from embeddings.tokenizers.words import Words
+from embeddings.training import mesh, run_folder
 
 SIZES = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "length": 32, "positions": 32, "dropout": 0,
          "attention_dropout": 0}
@@ -139,6 +147,141 @@ def test_word_vectors_are_started_from(folder, frozen):
     one, other = model.encode(["ba, Kofi!"])[0], there.encode(["ba, Kofi!"])[0]
     if frozen:
         np.testing.assert_allclose(one * 3, other * 2, atol=1e-5)  # of three tokens one begins the text
+
+
+@pytest.fixture(scope="module")
+def elmo(folder):
+    return small.saved_elmo(folder / "elmo")
+
+
+def of_elmo(architecture, elmo, *more, length=32):
+    return [f"--architecture={architecture}", f"--start_from={elmo}", f"--{architecture}.length={length}",
+            f"--{architecture}.dropout=0", "--optimizer.name=adamw", "--optimizer.learning_rate=0.03",
+            "--train.batch=20", *more]
+
+
+def arrays(run):
+    """The parameters that a run left, by path, those of its encoder below `encoder`."""
+    _, params = run_folder.read_params(run)
+    model = params["model"]["model"] | {"steps": params["model"].get("steps", [])}
+    leaves = jax.tree_util.tree_leaves_with_path({"encoder": model, "head": params["objective"]})
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_tagger_is_trained_on_elmo(folder, elmo, fixed):
+    run, start = folder / f"on-elmo-{fixed}", embeddings.load(elmo)
+    model, rows = trained(folder, run, *of_elmo("tagger", elmo, f"--tune.layers={fixed - 1}", "--train.steps=120"),
+                          f"--examples.sets={folder / 'some.conll'}")
+    assert rows[-1]["accuracy"] > (0.6 if fixed else 0.95)  # twelve numbers at random do not part ten words
+    assert rows[-1]["loss"] < (0.65 if fixed else 0.1) * rows[0]["loss"]
+    left, began = arrays(run), jax.tree_util.tree_leaves_with_path(start.params)
+    for path, leaf in began:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        assert np.array_equal(left[f"encoder/{name}"], leaf) == fixed, name
+    assert np.abs(left["encoder/mix/weights"]).min() > 0.01 and abs(left["encoder/mix/scale"] - 1) > 0.01
+    np.testing.assert_array_equal(model.mixture.weights, left["encoder/mix/weights"])
+    sentences = [["ba", "Kofi", "never-seen", "Jaba"], [], ["wholly", "unknown", "words", "..."]]
+    found = model.tag(sentences)
+    assert [len(tags) for tags in found] == [4, 0, 4] and found[0][0] == "O"
+    if not fixed:
+        assert found[0][1] == "B-person" and found[0][3] == "B-place"
+    s = np.exp(left["encoder/mix/weights"]) / np.exp(left["encoder/mix/weights"]).sum()
+    layers = list(dataclasses.replace(model, mixture=None).states(sentences))
+    for tags, states in zip(found, layers, strict=True):
+        mixed = np.tensordot(left["encoder/mix/scale"] * s, states, 1)
+        scores = mixed @ left["head/kernel"] + left["head/bias"]
+        assert tags == tuple(model.head.classes[best] for best in scores.argmax(axis=1))
+
+
+def test_a_trained_elmo_is_gone_on_from(folder, elmo):
+    run = folder / "on-elmo-True"
+    if not run.exists():
+        trained(folder, run, *of_elmo("tagger", elmo, "--tune.layers=0", "--train.steps=20"),
+                f"--examples.sets={folder / 'some.conll'}")
+    before = embeddings.load(run)
+    model, _ = trained(folder, folder / "again", *of_elmo("sentence_bert", run, "--tune.layers=0", "--train.steps=1"),
+                       "--sentence_bert.loss=regression", "--examples.label=number", "--optimizer.learning_rate=1e-6",
+                       f"--examples.sets={folder / 'some.jsonl'}")
+    np.testing.assert_allclose(model.mixture.weights, before.mixture.weights, atol=1e-5)
+    assert model.tokenizer == before.tokenizer == Words("whitespace", lower=False)
+
+
+def test_a_reader_is_trained_on_elmo(folder, elmo):
+    model, rows = trained(folder, folder / "reads-elmo", *of_elmo("reader", elmo, "--train.steps=400"),
+                          "--reader.overlap=4", f"--examples.sets={folder / 'some.json'}")
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    found, = model.answer([("fo ?", "ba Kofi ce unheard-of")])
+    assert found.text == "Kofi" and (found.start, found.end) == (3, 7)
+
+
+def test_sentences_are_trained_on_elmo(folder, elmo):
+    flags = of_elmo("sentence_bert", elmo, "--train.steps=100", "--examples.label=number",
+                    f"--examples.sets={folder / 'some.jsonl'}")
+    model, rows = trained(folder, folder / "numbers-of-elmo", *flags, "--sentence_bert.loss=regression",
+                          "--sentence_bert.dense=8", "--sentence_bert.normalize=true")
+    assert rows[-1]["loss"] < 0.3 * rows[0]["loss"] and model.encode(["ba unheard-of"]).shape == (1, 8)
+    np.testing.assert_allclose(np.linalg.norm(model.encode(["ba ce"]), axis=1), 1, atol=1e-6)
+    low, high = model.predict([("ce fo Defu", "ce"), ("ba fo Defu", "ba")])
+    assert high - low > 4
+    model, rows = trained(folder, folder / "classes-of-elmo", *flags, "--sentence_bert.loss=softmax",
+                          "--tune.layers=0", "--sentence_bert.pooling=cls,max")
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert model.classify([("ba fo Defu", "ba"), ("never seen", "ce")]).labels == ("10.0", "0.0")
+
+
+def test_what_a_head_on_elmo_is_trained_by_is_that_of_differences(folder, elmo):
+    """The gradient of the loss by the mixture and the head, through the step, beside differences of the loss."""
+    made = prepared(folder, *of_elmo("tagger", elmo, "--tune.layers=0", "--optimizer.name=sgd", "--train.steps=3",
+                                     "--optimizer.schedule=constant", "--optimizer.learning_rate=1"),
+                    f"--examples.sets={folder / 'some.conll'}")
+    job = made.job(mesh.make(experiment.Mesh(data=1), jax.devices()[:1]))
+    batch = job.place(0).arrays
+
+    def after(params):
+        """The next parameters, and the loss."""
+        given = job.step.shapes(job.make, jax.random.key(0), *job.initial)
+        state = jax.tree.map(jnp.zeros_like, given) | {"params": jax.tree.map(jnp.array, params)}
+        state, sums = job.step(state, batch)
+        return state["params"], float(sums["loss"][0] / sums["loss"][1])
+
+    params = jax.device_get(job.make(jax.random.key(0), *job.initial))
+    moved, _ = after(params)
+    moved = jax.device_get(moved)
+    for names in (("model", "model", "mix", "weights"), ("model", "model", "mix", "scale"), ("objective", "kernel")):
+        leaf, new = (functools.reduce(operator.getitem, names, tree) for tree in (params, moved))
+        way = np.random.default_rng(8).normal(size=leaf.shape).astype(np.float32)
+
+        def loss(step, names=names, way=way):
+            changed = jax.tree.map(np.array, params)
+            at = functools.reduce(operator.getitem, names[:-1], changed)
+            at[names[-1]] = at[names[-1]] + step * way
+            return after(changed)[1]
+
+        slope = (loss(0.03) - loss(-0.03)) / 0.06
+        np.testing.assert_allclose(np.sum((leaf - new) * way), slope, rtol=1e-2, atol=1e-4)
+    for name in ("characters", "lstm"):
+        for old, new in zip(*map(jax.tree.leaves, (params["model"]["model"][name], moved["model"]["model"][name])),
+                            strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    (["--export=there"], "--export=there is for Transformers, which --start_from="),
+    (["--ablate.task=sts-b"], "--ablate.task=sts-b is for Transformers"),
+    (["--tune.layers=1"], "--tune.layers=1 is for Transformers"),
+    (["--tune.only=norms"], "--tune.only=norms is for Transformers"),
+    (["--tune.decay=0.5"], "--tune.decay=0.5 is for Transformers"),
+    (["--pieces.path=there"], "--pieces.path=there is for Transformers"),
+    (["--sentence_bert.width=36"], "--sentence_bert.width=36, but --start_from="),
+    (["--sentence_bert.length=1100", "--sentence_bert.positions=1100"], "reads 1024 tokens at most: lower it"),
+    (["--sentence_bert.joined=true", "--sentence_bert.loss=regression", "--sentence_bert.parts=u",
+      "--examples.label=number"], "--sentence_bert.joined=true: --start_from="),
+])
+def test_what_elmo_cannot_is_refused(folder, elmo, more, says):
+    with pytest.raises(UsageProblem, match=re.escape(says)):
+        prepared(folder, "--architecture=sentence_bert", f"--examples.sets={folder / 'some.jsonl'}",
+                 f"--start_from={elmo}", *more)
 
 
 @pytest.mark.parametrize("more", [["--export=there"], ["--ablate.task=sts-b"]])

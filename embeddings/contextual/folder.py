@@ -11,13 +11,14 @@ import numpy as np
 
 from embeddings.contextual import removal, tasks
 from embeddings.contextual.classes import Head
+from embeddings.contextual.elmo import Elmo
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.files import write_whole
 from embeddings.formats import huggingface, sentence_transformers
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
 from embeddings.formats.tasks import CLASSES
-from embeddings.models import averaging, sentence_bert
+from embeddings.models import averaging, elmo, elmo_words, sentence_bert
 from embeddings.models.attention import SUITED
 from embeddings.problems import Problem
 from embeddings.tokenizers.pieces import Pieces
@@ -88,7 +89,7 @@ def _without_removed(model: Contextual, path: Path) -> Contextual:
     return removal.removed(model, kept)
 
 
-def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) -> Contextual:
+def read_run(folder: Path, dtype: Literal["float32", "bfloat16"] | None = None) -> Contextual | Elmo:
     """What a run over running text trained. Raises Problem where the folder has no checkpoint yet or is damaged."""
     from embeddings.training import run_folder
     from embeddings.training.architectures import sequences
@@ -119,7 +120,7 @@ def save_sentence_model(
     write_whole(folder / SENTENCE, json.dumps(said, indent=1) + "\n")
 
 
-def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextual:
+def _read_sentence_run(folder: Path, params: Any, dtype: str | None) -> Contextual | Elmo:
     from embeddings.training.architectures import sequences
 
     family, encoder = sequences.load(folder)
@@ -146,7 +147,7 @@ def save_tokens_model(folder: Path, family: str, config: Any, longest: int, head
     write_whole(folder / TOKENS, json.dumps(said, indent=1) + "\n")
 
 
-def _read_tokens_run(folder: Path, params: Any, dtype: str | None) -> Contextual:
+def _read_tokens_run(folder: Path, params: Any, dtype: str | None) -> Contextual | Elmo:
     from embeddings.training.architectures import sequences
 
     family, encoder = sequences.load(folder)
@@ -170,7 +171,7 @@ def tokens_model(
     longest: int,
     head: Tagger | Reader,
     dtype: str | None = None,
-) -> Contextual:
+) -> Contextual | Elmo:
     """A model that tells something of tokens, as it is used after training."""
     model = in_use(family, _in(config, dtype), jax.tree.map(np.asarray, params), tokenizer)
     head = dataclasses.replace(head, params=jax.tree.map(np.asarray, head.params))
@@ -185,7 +186,7 @@ def sentence_model(
     longest: int,
     dtype: str | None = None,
     joined: bool = False,
-) -> Contextual:
+) -> Contextual | Elmo:
     """A model of sentences as it is used after training; `joined` says whether it reads pairs of texts as one."""
     params = jax.tree.map(np.asarray, params)
     steps = tuple(
@@ -200,14 +201,24 @@ def _in(config: Any, dtype: str | None) -> Any:
     """A configuration whose products are taken in a type, as it is where none is asked for; means take no products."""
     if dtype is None or isinstance(config, averaging.Config):
         return config
+    if isinstance(config, elmo_words.Config):
+        return dataclasses.replace(config, elmo=dataclasses.replace(config.elmo, dtype=dtype))
     return dataclasses.replace(config, stack=dataclasses.replace(config.stack, dtype=dtype))
 
 
-def in_use(family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()) -> Contextual:
-    """A model as it is used after training; a text's vector is the mean of its tokens' states."""
+def in_use(
+    family: str, config: Any, params: Any, tokenizer: Pieces, devices: tuple[Any, ...] = ()
+) -> Contextual | Elmo:
+    """A model as it is used after training; a text's vector is the mean of its tokens' states.
+
+    ELMo reads any words, whichever its tokenizer knows from training.
+    """
     devices = devices or tuple(jax.local_devices())
+    if isinstance(config, elmo_words.Config):
+        model, mix = {name: params[name] for name in ("characters", "lstm")}, elmo.Mix(**params["mix"])
+        return Elmo(config.elmo, model, tokenizer.engine.cut, mix, devices)
     implementation = SUITED.get(devices[0].platform, "xla")
-    if not isinstance(config, averaging.Config):
+    if config.is_transformer:
         stack = dataclasses.replace(config.stack, implementation=implementation, remat=False)
         config = dataclasses.replace(config, stack=stack)
     return Contextual(sentence_bert.module(config), family, config, params, tokenizer, Pipeline(), devices)
@@ -226,7 +237,7 @@ def write(folder: Path, model: Contextual, card: str = "") -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Problem(f"{folder}: is there already: choose another name")
-    if isinstance(model.config, averaging.Config):
+    if not model.config.is_transformer:
         raise Problem("this model is no Transformer but a mean of words, which no other library opens: its run's "
                       "folder is what there is of it")
     head = tasks.kept(model)

@@ -8,25 +8,25 @@ Shapes: n texts, N tokens of a text, T tokens of a row, D width, E width of a te
 import dataclasses
 import functools
 import sys
-import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from embeddings.contextual import texts as reading
-from embeddings.contextual.classes import Classified, Head, classify, predict
+from embeddings.contextual.classes import Head
+from embeddings.contextual.in_use import InUse
 from embeddings.contextual.packing import Packer
 from embeddings.contextual.program import Program
-from embeddings.contextual.tokens import Answer, Reader, Tagger
-from embeddings.formats.sentence_transformers import Dense, Pipeline
+from embeddings.contextual.tokens import Reader, States, Tagger
+from embeddings.formats.sentence_transformers import Pipeline
 from embeddings.inputs.sequences import Tokens
-from embeddings.models.pooling import NORMALIZE, POOLINGS, Pooling
+from embeddings.models.pooling import NORMALIZE, Pooling
 from embeddings.models.transformer import ATTENTION, STATES, Output
 from embeddings.prefetch import prefetch
 from embeddings.problems import Problem, UsageProblem
@@ -39,17 +39,6 @@ TEXTS_AT_ONCE = {"cpu": 16384}
 """Texts cut into tokens at a time, which bounds the memory for all but their vectors; elsewhere 4096, the next ones
 while the device is busy with these."""
 HeadMask = Float[np.ndarray | Array, "L H"] | tuple[Float[np.ndarray | Array, "_"], ...]
-
-
-class CutText(UserWarning):
-    """Texts were longer than the model reads: what is beyond was left out."""
-
-    meaning = "are longer than the model reads: their beginning was read"
-
-    def __init__(self, message: str, count: int):
-        """`count` is how many."""
-        super().__init__(message)
-        self.count = count
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,11 +54,11 @@ class TokenVectors:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Contextual:
+class Contextual(InUse):
     """A model, its tokenizer, and what is done with its states."""
 
     module: ModuleType
-    """models.bert or models.gpt."""
+    """The page of its configuration, see models.sentence_bert.module."""
     family: str
     """A name in formats.families."""
     config: Any
@@ -81,11 +70,6 @@ class Contextual:
     head: Head | Tagger | Reader | None = None
     """What a model was trained to tell: classes or numbers by vectors, tags of words, answers."""
 
-    @functools.cached_property
-    def mesh(self) -> Mesh:
-        """The devices in a row."""
-        return Mesh(np.array(self.devices or jax.local_devices()), ("data",))
-
     @property
     def _platform(self) -> str:
         return self.mesh.devices.flat[0].platform
@@ -93,8 +77,7 @@ class Contextual:
     @functools.cached_property
     def placed(self) -> Any:
         """The parameters on the devices, and those of the steps after pooling."""
-        steps = tuple((s.kernel, s.bias) if isinstance(s, Dense) else () for s in self.pipeline.steps)
-        return jax.device_put((self.params, steps), NamedSharding(self.mesh, P()))
+        return jax.device_put((self.params, self.steps), NamedSharding(self.mesh, P()))
 
     @functools.cached_property
     def _programs(self) -> dict[tuple, Program]:
@@ -108,8 +91,7 @@ class Contextual:
     @property
     def width(self) -> int:
         """E."""
-        dense = [step for step in self.pipeline.steps if isinstance(step, Dense)]
-        return dense[-1].kernel.shape[1] if dense else len(self.pipeline.pooling) * self.config.stack.width
+        return self.width_of(self.config.stack.width)
 
     def encode(
         self,
@@ -166,9 +148,7 @@ class Contextual:
             cut += read.cut
         if screen:
             screen.end()
-        if cut:
-            said = f"{cut} of {len(texts)} texts have more than {self.longest} tokens: their beginning was read"
-            warnings.warn(CutText(said, cut), stacklevel=2)
+        reading.warn_of_cut(cut, len(texts), self.longest)
         out = np.concatenate(parts or [np.empty((0, self.width), np.float32)])[:, :truncate_dim]
         again = normalize or (windows is not None and any(step == NORMALIZE for step, _ in program.steps))
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12) if again else out
@@ -212,47 +192,12 @@ class Contextual:
             return [np.asarray(of_layer)[0, :, :N, :N] for of_layer in weights]
         return np.asarray(weights)[:, 0, :, :N, :N]
 
-    @property
-    def classify(self) -> Callable[[Sequence[Any]], Classified]:
-        """A function of texts, or of pairs as the model was trained on, to their classes.
+    def for_tokens(self, texts: Iterable[str]) -> tuple[Pieces, int, States]:
+        """The same for all texts; see InUse."""
+        def states(read: reading.Reading) -> list[Float[np.ndarray, "N D"]]:
+            return self.program(None, (), None).states(self.placed, read, self.packer())
 
-        It is an attribute of models only that were trained to tell some (--sentence_bert.loss=softmax).
-        """
-        if not isinstance(self.head, Head) or not self.head.classes:
-            raise AttributeError("this model tells no classes: train it with --sentence_bert.loss=softmax")
-        return functools.partial(classify, self.encode, self.head, self.pipeline.joined)
-
-    @property
-    def predict(self) -> Callable[[Sequence[Any]], Float[np.ndarray, "n"]]:
-        """A function of texts, or of pairs, to numbers; of models that were trained with loss regression only."""
-        if not isinstance(self.head, Head) or self.head.classes:
-            raise AttributeError("this model tells no numbers: train it with --sentence_bert.loss=regression")
-        return functools.partial(predict, self.encode, self.head, self.pipeline.joined)
-
-    @property
-    def tag(self) -> Callable[[Sequence[Sequence[str]]], list[tuple[str, ...]]]:
-        """A function of sentences, each its words, to a tag for each word: that of its first token.
-
-        It is an attribute of models of --architecture=tagger, and of transformers' *ForTokenClassification, only.
-        """
-        if not isinstance(self.head, Tagger):
-            raise AttributeError("this model tags no words: train one with --architecture=tagger, or load the folder "
-                                 "of a *ForTokenClassification")
-        return functools.partial(self.head.tag, self.tokenizer, self.longest, self._states)
-
-    @property
-    def answer(self) -> Callable[[Sequence[tuple[str, str]]], list[Answer]]:
-        """A function of pairs (question, text) to what of the text answers; `head.may_be_empty` says if nothing may.
-
-        It is an attribute of models of --architecture=reader, and of transformers' *ForQuestionAnswering, only.
-        """
-        if not isinstance(self.head, Reader):
-            raise AttributeError("this model gives no answers: train one with --architecture=reader, or load the "
-                                 "folder of a *ForQuestionAnswering")
-        return functools.partial(self.head.answer, self.tokenizer, self.longest, self._states)
-
-    def _states(self, read: reading.Reading) -> list[Float[np.ndarray, "N D"]]:
-        return self.program(None, (), None).states(self.placed, read, self.packer())
+        return self.tokenizer, self.longest, states
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each mask of a text (`tokenizer.names["mask_token"]`, as [MASK]) the k likeliest tokens, with their p.
@@ -295,15 +240,7 @@ class Contextual:
         L = self.config.stack.layers
         if layer is not None and not -L - 1 <= layer <= L:
             raise UsageProblem(f"layer {layer}: there are 0 (what goes into the first) to {L}")
-        modes = self.pipeline.pooling if pooling is None else (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        for mode in modes:
-            if mode not in POOLINGS:
-                raise UsageProblem(f"pooling {mode!r}: choose from {', '.join(POOLINGS)}")
-        whole = layer is None and pooling is None  # linear maps are made for the last layer, pooled as the model does
-        used = [(n, step) for n, step in enumerate(self.pipeline.steps)
-                if (whole if isinstance(step, Dense) else normalize is not False)]
-        steps = tuple((step.activation if isinstance(step, Dense) else NORMALIZE, n) for n, step in used)
-        key = (L if layer is None else layer % (L + 1), modes, steps)
+        key = (L if layer is None else layer % (L + 1), *self.finish(layer, pooling, normalize))
         if key not in self._programs:
             self._programs[key] = Program(self.module, self.config, *key, self.mesh)
         return self._programs[key]

@@ -1,14 +1,8 @@
-"""Sentences that a recurrent model reads: calls of few shapes, and where in a text its words stand.
+"""Sentences that a recurrent model reads: calls of few shapes.
 
-Shapes: N words of a text, B sentences of a call, T words of a sentence in it.
+Shapes: B sentences of a call, T words of a sentence in it.
 """
-import dataclasses
 from collections.abc import Iterator, Sequence
-
-import numpy as np
-from jaxtyping import Int
-
-from embeddings.tokenizers.words import Words
 
 ABREAST, PLACES = 64, 4096
 """Sentences of a call for each device, and their words, padding included, at most: weights are read once a word."""
@@ -46,13 +40,3 @@ def calls(lengths: Sequence[int], devices: int) -> Iterator[tuple[list[int], tup
         members = [number for number in order[: devices * most] if lengths[number] <= T]
         yield members, (devices * power(-(-len(members) // devices)), T)
         order = order[len(members) :]
-
-
-def offsets(text: str, tokenizer: Words) -> Int[np.ndarray, "N 2"]:
-    """Where each word stands. What stands between two words is in neither, so that a word is where it is found next."""
-    text, at, found = text.encode("utf-8", "replace").decode(), 0, []
-    for word in dataclasses.replace(tokenizer, lower=False).split(text):
-        first = text.index(word, at)
-        at = first + len(word)
-        found.append((first, at))
-    return np.array(found, np.int32).reshape(-1, 2)

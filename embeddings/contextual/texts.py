@@ -3,6 +3,7 @@
 Shapes: n texts, w windows of all of them, N tokens of all windows, E width of a text's vector.
 """
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,6 +47,24 @@ class Reading:
         shape = (self.texts, len(self.owner))
         mean = scipy.sparse.csr_matrix((weight, (self.owner, np.arange(len(self.owner)))), shape)
         return (mean @ vectors).astype(np.float32)
+
+
+class CutText(UserWarning):
+    """Texts were longer than the model reads: what is beyond was left out."""
+
+    meaning = "are longer than the model reads: their beginning was read"
+
+    def __init__(self, message: str, count: int):
+        """`count` is how many."""
+        super().__init__(message)
+        self.count = count
+
+
+def warn_of_cut(count: int, texts: int, longest: int) -> None:
+    """Warns the caller's caller where some of so many texts were not read to their end."""
+    if count:
+        said = f"{count} of {texts} texts have more than {longest} tokens: their beginning was read"
+        warnings.warn(CutText(said, count), stacklevel=3)
 
 
 class Windows(NamedTuple):

@@ -1,7 +1,8 @@
 """Examples of texts: sets by name or files, a tokenizer, and what is made of both."""
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from embeddings import encoder
 from embeddings.contextual import folder as folders
 from embeddings.contextual import tasks, words
 from embeddings.contextual.classes import Head
+from embeddings.contextual.elmo import Elmo
 from embeddings.contextual.model import Contextual
 from embeddings.corpus import documents, example_files, example_sets, examples, pieces
 from embeddings.corpus.example_files import Broken, Example
@@ -20,9 +22,10 @@ from embeddings.experiment import Experiment, SentenceBert
 from embeddings.files import sha256
 from embeddings.formats.sentence_transformers import Dense
 from embeddings.levels import Place, sequences
-from embeddings.models import averaging, sentence_bert
+from embeddings.models import sentence_bert
 from embeddings.models.pooling import NORMALIZE
 from embeddings.objectives.sentences import Linear
+from embeddings.parts.sentences import Tune
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.spelling import suggestion
@@ -128,7 +131,7 @@ class Prepared:
         texts = "two texts, read as one" if self.settings.model.joined else f"{self.sets[0].columns} texts"
         return f"{number:,} examples of {texts}, {tokens:,} tokens"
 
-    def model(self, tables: Any) -> Contextual:
+    def model(self, tables: Any) -> Contextual | Elmo:
         """The model for use."""
         part = self.settings.model
         model = folders.sentence_model(
@@ -205,7 +208,7 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
 
     Raises Problem for broken rows, fewer examples than a batch holds, and as levels.sequences.started_from does.
     """
-    start = with_steps(started_from(settings), settings.model)
+    start = with_steps(started_from(settings, functools.partial(_texts, source)), settings.model)
     given, part = settings.examples, settings.model
 
     def stored() -> tuple[Pieces, tuple[examples.Stored, ...]]:
@@ -232,6 +235,13 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
     if settings.export and part.joined:
         _check_export(prepared)
     return prepared
+
+
+def _texts(source: Sequence[Source]) -> Iterator[str]:
+    for one in source:
+        for example in one.read():
+            if isinstance(example, Example):
+                yield from example.texts
 
 
 def _check(settings: Experiment, source: tuple[Source, ...], sets: tuple[examples.Stored, ...]) -> None:
@@ -272,22 +282,41 @@ def tokenizer(settings: Experiment, start: Contextual | None, place: Place, scre
     return pieces.chosen(corpus, settings.pieces, place.cache, screen.amount)
 
 
-def started_from(settings: Experiment) -> Contextual | None:
-    """The model that --start_from names. Raises UsageProblem where it is none that gives states of tokens."""
+def started_from(settings: Experiment, texts: Callable[[], Iterator[str]]) -> Contextual | None:
+    """The model that --start_from names, over the words of `texts` where it makes words of their characters (ELMo).
+
+    Raises UsageProblem where it is none that gives states of tokens, and for what such a model cannot do.
+    """
     if not settings.start_from:
         return None
     model = encoder.load(settings.start_from)
     if isinstance(model, encoder.WordVectors):
         model = words.model(model.words, np.asarray(model.vectors), model.tokenizer)
+    if isinstance(model, Elmo):
+        if getattr(settings.model, "joined", False):
+            raise UsageProblem(f"--{settings.architecture}.joined=true: --start_from={settings.start_from} is ELMo, "
+                               "which reads single texts: leave it out")
+        given = settings.architecture == "tagger" or settings.text.tokenizer == "whitespace"
+        cut = dataclasses.replace(model.tokenizer, tokenizer="whitespace") if given else model.tokenizer
+        model = words.of_elmo(dataclasses.replace(model, tokenizer=cut), texts())
     if not isinstance(model, Contextual):
         raise UsageProblem(f"--start_from={settings.start_from} is no contextual model: name another")
-    if isinstance(model.config, averaging.Config):
-        for flag, asked in (("export", settings.export), ("ablate.task", settings.ablate.task)):
-            if asked:
-                raise UsageProblem(f"--{flag}={asked} is for Transformers, which --start_from={settings.start_from} is "
-                                   "not: leave it out")
+    if not model.config.is_transformer:
+        _check_no_transformer(settings)
     sequences.check_sizes(settings, model)
     return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))
+
+
+def _check_no_transformer(settings: Experiment) -> None:
+    """Raises UsageProblem for what only a Transformer can do."""
+    tune, default = settings.tune, Tune()
+    asked = {"export": settings.export, "ablate.task": settings.ablate.task, "pieces.path": settings.pieces.path,
+             "tune.layers": max(tune.layers, 0), "tune.only": tune.only.removeprefix(default.only),
+             "tune.decay": tune.decay if tune.decay != default.decay else ""}
+    for flag, value in asked.items():
+        if value:
+            raise UsageProblem(f"--{flag}={value} is for Transformers, which --start_from={settings.start_from} is "
+                               "not: leave it out")
 
 
 def with_steps(start: Contextual | None, part: SentenceBert) -> Contextual | None:

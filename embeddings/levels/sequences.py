@@ -12,7 +12,6 @@ from embeddings.corpus import documents, pieces, shards
 from embeddings.corpus.documents import Source
 from embeddings.experiment import Experiment, Transformer
 from embeddings.levels import Place
-from embeddings.models import averaging
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.tokenizers.pieces import Pieces
@@ -135,8 +134,8 @@ def check_sizes(settings: Experiment, model: Contextual) -> None:
 
 def retrained(config: Any, part: Transformer) -> Any:
     """A model's configuration with what training sets."""
-    if isinstance(config, averaging.Config):
-        return dataclasses.replace(config, dropout=part.dropout)
+    if not config.is_transformer:
+        return config.retrained(part.dropout, part.dtype)
     stack = dataclasses.replace(
         config.stack, dropout=part.dropout, attention_dropout=part.attention_dropout, dtype=part.dtype, remat=part.remat
     )

@@ -1,9 +1,10 @@
 """Texts whose tokens are marked: words with their tags, questions with their answers; sets by name, or files."""
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax.sharding import Mesh
 from embeddings.contextual import folder as folders
 from embeddings.contextual import passages, tasks
 from embeddings.contextual import tokens as marking
+from embeddings.contextual.elmo import Elmo
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.texts import Reading
 from embeddings.corpus import marked
@@ -95,7 +97,7 @@ class Prepared:
         number, size = sum(map(len, self.sets)), sum(some.tokens for some in self.sets)
         return f"{number:,} texts or windows of texts, {size:,} tokens"
 
-    def model(self, tables: Any) -> Contextual:
+    def model(self, tables: Any) -> Contextual | Elmo:
         """The model for use."""
         head = dataclasses.replace(self.head, params=tables["objective"])
         return folders.tokens_model(
@@ -127,7 +129,7 @@ def prepare(settings: Experiment, source: tuple[Set, ...], place: Place, screen:
 
     Raises Problem for fewer texts than a batch holds, and as levels.sequences.started_from does.
     """
-    start, part = sentences.started_from(settings), settings.model
+    start, part = sentences.started_from(settings, functools.partial(_texts, source)), settings.model
     head = _head(settings, source)
     task = TAGS if settings.architecture == "tagger" else ANSWERS
     absent = settings.export and start and tasks.absent(start.family, task)
@@ -153,6 +155,14 @@ def prepare(settings: Experiment, source: tuple[Set, ...], place: Place, screen:
         raise Problem(f"{', '.join(settings.examples.sets)}: {number:,} texts, fewer than --train.batch="
                       f"{settings.train.batch} holds: lower it")
     return Prepared(settings, sets, made, head, start)
+
+
+def _texts(source: Sequence[Set]) -> Iterator[str]:
+    for one in source:
+        if isinstance(one, Tagged):
+            yield from map(" ".join, one.sentences)
+        else:
+            yield from (text for some in one.questions for text in (some.question, some.context))
 
 
 def _head(settings: Experiment, source: Sequence[Set]) -> marking.Tagger | marking.Reader:

@@ -13,7 +13,7 @@ Shapes: B rows, T positions, D width, V vocabulary.
 """
 import dataclasses
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +46,17 @@ class Config:
     """Share of words that are dropped whole in training (Iyyer et al.'s word dropout)."""
     sublinear: bool = False
     """Whether a word that stands n times in a text counts sqrt(n) times, as retrieval damps term frequencies."""
+    is_transformer: ClassVar[bool] = False
+    """Whether it has attention, and the formats of Transformers."""
 
     @property
     def stack(self) -> transformer.Config:
         """A stack of no layers, for those who ask how wide states are."""
         return transformer.Config(layers=0, width=self.width, heads=1, head_width=self.width)
+
+    def retrained(self, dropout: float, dtype: str) -> "Config":
+        """The configuration with what training sets; means take no products, in whatever type."""
+        return dataclasses.replace(self, dropout=dropout)
 
 
 def init(key: PRNGKeyArray, config: Config) -> Params:

@@ -15,7 +15,7 @@ Shapes: B batch, T positions, V vocabulary, D width, H heads, L layers, P predic
 """
 import dataclasses
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,8 @@ class Config:
     predictions: bool = True
     """Whether there is a head that predicts words."""
     stack: transformer.Config = transformer.Config()
+    is_transformer: ClassVar[bool] = True
+    """Whether it has attention, and the formats of Transformers."""
 
     @property
     def longest(self) -> int:

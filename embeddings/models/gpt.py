@@ -13,7 +13,7 @@ Shapes: B batch, T positions, V vocabulary, D width, H heads, L layers, P predic
 """
 import dataclasses
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,8 @@ class Config:
     stack: transformer.Config = transformer.Config(
         activation="gelu_tanh", norm="pre", last_norm=True, epsilon=1e-5, causal=True
     )
+    is_transformer: ClassVar[bool] = True
+    """Whether it has attention, and the formats of Transformers."""
 
     @property
     def longest(self) -> int:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from embeddings.inputs.sequences import Tokens
-from embeddings.models import averaging, bert, gpt
+from embeddings.models import averaging, bert, elmo_words, gpt
 from embeddings.models.dropout import Keys
 from embeddings.models.linear import glorot
 from embeddings.models.pooling import NORMALIZE, after_pooling, pooled
@@ -44,7 +44,7 @@ class Config:
     """What defines a model."""
 
     encoder: Any
-    """Configuration of the model that gives states: bert.Config, gpt.Config or averaging.Config."""
+    """Configuration of the model that gives states: bert's, gpt's, averaging's or elmo_words'."""
     pooling: tuple[str, ...] = ("mean",)
     """Of models.pooling.POOLINGS; the vectors of several stand side by side."""
     steps: tuple[Step, ...] = ()
@@ -59,7 +59,7 @@ class Config:
 
 def module(encoder: Any) -> ModuleType:
     """The page of an encoder's configuration."""
-    return {bert.Config: bert, gpt.Config: gpt, averaging.Config: averaging}[type(encoder)]
+    return {page.Config: page for page in (bert, gpt, averaging, elmo_words)}[type(encoder)]
 
 
 def init(key: PRNGKeyArray, config: Config) -> Params:
@@ -98,6 +98,16 @@ def apply(
     """
     page = module(config.encoder)
     hidden = page.apply(params["model"], config.encoder, tokens, frozen=frozen, key=key).hidden
-    each = [pooled(how, hidden, counted, tokens.positions, texts) for how in config.pooling]
+    counted, places = pooled_by(config.encoder, tokens, counted)
+    each = [pooled(how, hidden, counted, places, texts) for how in config.pooling]
     steps = tuple((step.activation, number) for number, step in enumerate(config.steps))
     return after_pooling(jnp.concatenate(each, axis=-1), steps, params["steps"])
+
+
+def pooled_by(
+    encoder: Any, tokens: Tokens, counted: Int[Array, "B T"]
+) -> tuple[Int[Array, "B T"], Int[Array, "B T"]]:
+    """What of the tokens counts for which text, and its place there: ELMo's beginnings and ends are no words of one."""
+    if not isinstance(encoder, elmo_words.Config):
+        return counted, tokens.positions
+    return jnp.where(elmo_words.inside(tokens), counted, 0), tokens.positions - 1

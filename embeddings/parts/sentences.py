@@ -88,7 +88,8 @@ class Tune:
     """Which parameters of a contextual model are trained."""
 
     layers: Annotated[int, Range(at_least=-1)] = -1
-    """Last layers that are trained; the others stay, and so do tables of embeddings. -1 trains all."""
+    """Last layers that are trained; the others stay, and so do tables of embeddings. -1 trains all. Word vectors and
+    ELMo are trained whole (-1) or not (0); the mixture of ELMo's layers always is."""
     only: Literal["all", "embeddings", "norms"] = "all"
     """Whether only tables of embeddings, or only the norms' scales and biases, are trained of the encoder."""
     decay: Annotated[float, Range(above=0, at_most=1)] = 1.0

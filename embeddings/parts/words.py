@@ -10,7 +10,8 @@ class Text:
     """How files become lines of words."""
 
     tokenizer: Literal["words", "whitespace"] = "words"
-    """words: runs of letters, marks and digits; whitespace: whatever stands between blanks."""
+    """words: runs of letters, marks and digits; whitespace: whatever stands between blanks. ELMo below a head of
+    sentences or answers cuts texts as it did before unless whitespace is asked for; a tagger's words are given."""
     lower: bool = True
     """Whether upper case is folded to lower case."""
     field: tuple[str, ...] = ("text",)

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from embeddings.problems import Problem
+from embeddings.tokenizers import known_words
 from embeddings.tokenizers.engine import Engine
 from embeddings.tokenizers.sentencepiece_model import read_sentencepiece
 from embeddings.tokenizers.settings import Settings, read_settings
@@ -37,6 +38,7 @@ def _found(folder: Path) -> Path:
     """The file that says most."""
     models = sorted(folder.glob("*.model"))
     files = [folder / "tokenizer.json", *models, *(folder / name for name in _BYTE_PAIRS), folder / "vocab.txt"]
+    files.append(folder / known_words.FILE)
     file = next((file for file in files if file.exists()), None)
     if file is None:
         raise Problem(f"{folder}: no tokenizer in it; a tokenizer.json is expected, a sentencepiece .model, a "
@@ -50,6 +52,8 @@ def _by_name(file: Path, settings: Settings) -> tuple[Engine, dict[str, str]]:
     for vocabulary, merges in _BYTE_PAIRS.items():
         if file.name in (vocabulary, merges):
             return read_byte_pairs(file.with_name(vocabulary), file.with_name(merges), settings)
+    if file.name == known_words.FILE:
+        return known_words.read_known_words(file), {key: entry["content"] for key, entry in settings.special.items()}
     if file.suffix == ".model":
         return read_sentencepiece(file, settings)
     if file.suffix == ".txt":

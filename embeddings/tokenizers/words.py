@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from embeddings.problems import UsageProblem
 
@@ -57,6 +57,18 @@ class Words:
     def split(self, text: str) -> list[str]:
         """The words of a text, in order; newlines are blanks. A surrogate without its partner counts as `?`."""
         return self.lines(text.encode("utf-8", "replace"))[0].to_pylist()
+
+    def offsets(self, text: str) -> Int32[np.ndarray, "N 2"]:
+        """Where each word of `split` stands: its first character and the one after its last.
+
+        What stands between two words is in neither, so that a word is where it is found next.
+        """
+        text, at, found = text.encode("utf-8", "replace").decode(), 0, []
+        for word in dataclasses.replace(self, lower=False).split(text):
+            first = text.index(word, at)
+            at = first + len(word)
+            found.append((first, at))
+        return np.array(found, np.int32).reshape(-1, 2)
 
     def lines(self, block: bytes) -> tuple[pa.StringArray, Int64[np.ndarray, "lines_and_end"]]:
         """The words of a block of UTF-8 lines: all words [n], and where in them each line starts, then n.

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from embeddings import experiment
 
+TASKS = frozenset({"mix"})
+"""Parameters of an encoder that belong to the task and are always trained: ELMo's mixture of layers."""
 Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 
 
@@ -96,18 +98,22 @@ def tuned(
 ) -> optax.GradientTransformation:
     """A transformation for the parameters that `tune` says are trained, each layer at its rate; the others stay.
 
-    Parameters are {"model": {"model": an encoder's, ...}, ...}; what stands beside the encoder is always trained.
+    Parameters are {"model": {"model": an encoder's, ...}, ...}; what stands beside the encoder is always trained, and
+    so is what of it belongs to the task.
     """
     layers = encoder.stack.layers
     if tune.layers < 0 and tune.only == "all" and tune.decay == 1:
         return transformation
+
+    def beside(names: list[str]) -> bool:
+        return names[:2] != ["model", "model"] or names[2] in TASKS
 
     def labels(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(lambda path, _: "trained" if is_trained(path) else "stays", params)
 
     def is_trained(path: tuple) -> bool:
         names = [_name(part) for part in path]
-        if names[:2] != ["model", "model"]:
+        if beside(names):
             return True
         if tune.only == "norms":
             return "scale" in names or (names[-1] == "bias" and "norm" in names[-2])
@@ -117,7 +123,7 @@ def tuned(
 
     def slowed(path: tuple, change: jax.Array) -> jax.Array:
         names = [_name(part) for part in path]
-        if names[:2] != ["model", "model"]:
+        if beside(names):
             return change
         depth = jnp.arange(layers)
         rate = tune.decay ** (layers - 1 - depth)

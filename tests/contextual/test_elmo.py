@@ -7,29 +7,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
 from embeddings import encoder
 from embeddings.contextual import elmo as contextual
 from embeddings.contextual import sentences
+from embeddings.contextual.classes import Head
 from embeddings.contextual.elmo import Elmo
+from embeddings.contextual.texts import CutText
+from embeddings.contextual.tokens import Reader, Tagger
 from embeddings.formats import elmo as files
-from embeddings.models import character_cnn, elmo
+from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
+from embeddings.models import elmo
 from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.characters import BEGIN, END, Characters
 from embeddings.tokenizers.words import Words
 
-CONFIG = elmo.Config(
-    character_cnn.Config(width=3, filters=((1, 4), (2, 5)), highways=1, longest=8), width=6, cells=10, layers=2
-)
+CONFIG = small.ELMO
 TEXTS = ["The bank of the river.", "One", "the bank, and its money: the bank's money!", "the river bank"]
 
 
 @pytest.fixture(scope="module")
 def model():
-    shapes = jax.eval_shape(lambda: elmo.init(jax.random.key(0), CONFIG))
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda a: rng.normal(size=a.shape, scale=0.5).astype(np.float32), shapes)
-    return Elmo(CONFIG, params, devices=tuple(jax.devices()[:1]))
+    return Elmo(CONFIG, small.elmo_params(), devices=tuple(jax.devices()[:1]))
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -37,13 +37,13 @@ def apply(params, config, batch):
     return elmo.apply(params, config, batch, outputs={elmo.STATES}).states
 
 
-def alone(model, words):
-    """All layers of one sentence, by the model itself."""
+def alone(model, words, inside=True):
+    """All layers of one sentence, by the model itself; its beginning and end among them unless `inside`."""
     ids, T = Characters(CONFIG.characters.longest).ids([BEGIN, *words, END]), len(words) + 2
     characters = jnp.asarray(np.pad(ids, ((0, 16 - T), (0, 0))))[None]
     batch = elmo.Batch(characters, jnp.any(characters > 0, axis=2).astype(jnp.int32))
     states = apply(jax.tree.map(jnp.asarray, model.params), CONFIG, batch)
-    return np.asarray(states)[:, 0, 1 : T - 1]
+    return np.asarray(states)[:, 0, inside : T - inside]
 
 
 def test_states_are_those_of_each_sentence_alone_whatever_stands_beside_it(model):
@@ -149,3 +149,78 @@ def test_a_folder_opens(tmp_path, model):
         encoder.load(tmp_path, counts="counts.txt")
     rough = contextual.read(tmp_path, "bfloat16", model.devices).encode(TEXTS)
     assert rough.dtype == np.float32 and 1e-4 < np.linalg.norm(rough - exact) / np.linalg.norm(exact) < 3e-2
+
+
+def headed(model, head=None, **pipeline):
+    """The model as training leaves it."""
+    return dataclasses.replace(model, head=head, pipeline=Pipeline(**{"longest": 12} | pipeline),
+                               mixture=elmo.Mix(jnp.array([1.0, -1.0, 0.5]), jnp.float32(2.0)))
+
+
+def framed(model, words):
+    """The mixture of the words' layers, the beginning and end of the text among them."""
+    states = alone(model, words, inside=False)
+    s = np.exp([1.0, -1.0, 0.5]) / np.exp([1.0, -1.0, 0.5]).sum()
+    return np.tensordot(2 * s, states, 1)
+
+
+def test_what_training_put_after_pooling_is_done(model):
+    kernel = np.random.default_rng(4).normal(size=(24, 5)).astype(np.float32)
+    trained = headed(model, pooling=("max", "lasttoken"), steps=(Dense(kernel, None, "tanh"), Normalize()))
+    inside = [framed(model, Words(lower=False).split(text))[1:-1] for text in TEXTS]
+    want = np.tanh(np.stack([np.concatenate([x.max(0), x[-1]]) for x in inside]) @ kernel)
+    np.testing.assert_allclose(trained.encode(TEXTS, normalize=False), want, atol=1e-5)
+    want /= np.linalg.norm(want, axis=1, keepdims=True)
+    np.testing.assert_allclose(trained.encode(TEXTS), want, atol=1e-5)
+    np.testing.assert_allclose(trained.encode(TEXTS, pooling="mean", normalize=False), [x.mean(0) for x in inside],
+                               atol=1e-5)
+    assert trained.encode([]).shape == (0, 5)
+
+
+def test_a_trained_model_reads_as_far_as_it_was_trained(model):
+    trained, long = headed(model), "the bank " * 9
+    with pytest.warns(CutText, match="1 of 2 texts have more than 12 tokens"):
+        found = trained.encode([long, "the"])
+    np.testing.assert_allclose(found[0], trained.encode(["the bank " * 5])[0], atol=1e-6)
+    assert not trained.encode(["", "the"])[0].any()
+
+
+def test_words_are_tagged_by_their_own_states(model):
+    sentences = [["The", "bank's", "money", "..."], [], ["unheard-of"] * 3, ["one", "two"] * 11]
+    kernel = np.random.default_rng(5).normal(size=(12, 3))
+    head = Tagger(("O", "B-x", "I-x"), {"kernel": kernel, "bias": -np.mean(framed(model, sentences[0]) @ kernel, 0)})
+    trained = dataclasses.replace(headed(model, head), tokenizer=Words("whitespace", lower=False))
+    windows = [[words[at : at + 10] for at in range(0, len(words), 10)] for words in sentences]
+    for tags, parts in zip(trained.tag(sentences), windows, strict=True):
+        states = [framed(model, part)[1:-1] @ kernel + head.params["bias"] for part in parts]
+        want = np.concatenate(states).argmax(1) if states else []
+        assert tags == tuple(head.classes[best] for best in want)
+    assert len({tag for tags in trained.tag(sentences) for tag in tags}) > 1
+    assert not hasattr(trained, "answer") and not hasattr(trained, "classify") and not hasattr(model, "tag")
+
+
+def test_questions_are_answered_by_a_loop_over_the_definition(model):
+    head = Reader({"kernel": np.random.default_rng(6).normal(size=(12, 2))}, 2, 3, may_be_empty=False)
+    trained = headed(model, head, longest=30)
+    question, text = "Whose money ?", "The bank of a river, and its money"
+    found, = trained.answer([(question, text)])
+    q, t = (Words(lower=False).split(some) for some in (question, text))
+    scores = framed(model, [*q, END, BEGIN, *t]) @ head.params["kernel"]
+    starts, ends = scores[len(q) + 3 : -1].T
+    spans = {(i, j): starts[i] + ends[j] for i in range(len(t)) for j in range(i, min(i + 3, len(t)))}
+    (i, j), best = max(spans.items(), key=lambda item: item[1])
+    assert text[found.start : found.end] == found.text and Words(lower=False).split(found.text) == t[i : j + 1]
+    np.testing.assert_allclose(found.score, best - scores[0].sum(), atol=1e-5)
+
+
+def test_classes_and_numbers_are_told(model):
+    params = {"kernel": np.random.default_rng(7).normal(size=(24, 2)), "bias": np.array([0.1, -0.1])}
+    trained = headed(model, Head(("no", "yes"), ("|u-v|", "u*v"), params))
+    pairs = [(TEXTS[0], TEXTS[3]), (TEXTS[1], TEXTS[2])]
+    u, v = trained.encode([a for a, _ in pairs]), trained.encode([b for _, b in pairs])
+    scores = np.concatenate([abs(u - v), u * v], 1) @ params["kernel"] + params["bias"]
+    found = trained.classify(pairs)
+    np.testing.assert_allclose(found.probabilities, np.exp(scores) / np.exp(scores).sum(1, keepdims=True), atol=1e-5)
+    assert found.labels == tuple(("no", "yes")[n] for n in scores.argmax(1)) and not hasattr(trained, "predict")
+    with pytest.raises(UsageProblem, match="this model reads pairs"):
+        trained.classify(["one"])

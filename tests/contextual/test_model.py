@@ -11,7 +11,8 @@ import small
 
 from embeddings.contextual import folder as folders
 from embeddings.contextual import model as module
-from embeddings.contextual.model import Contextual, CutText
+from embeddings.contextual.model import Contextual
+from embeddings.contextual.texts import CutText
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense, Normalize, Pipeline
 from embeddings.models.layers import distance_bias

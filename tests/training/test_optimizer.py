@@ -115,7 +115,8 @@ def test_what_is_tuned_moves_and_what_is_not_stays(tune, trained, stacked):
     made = optimizer.tuned(optimizer.build(sgd, optimizer.schedule(sgd, 1)), experiment.Tune(**tune), encoder)
     layer = {"output": {"kernel": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
     layers = jax.tree.map(lambda x: jnp.stack([x] * 3), layer) if stacked else (layer,) * 3
-    params = {"model": {"model": {"words": jnp.ones(2), "transformer": {"layers": layers}}}, "objective": jnp.ones(2)}
+    inside = {"words": jnp.ones(2), "mix": {"weights": jnp.ones(2)}, "transformer": {"layers": layers}}
+    params = {"model": {"model": inside}, "objective": jnp.ones(2)}
     change, _ = made.update(params, made.init(params), params)
     inner = change["model"]["model"]
 
@@ -128,3 +129,4 @@ def test_what_is_tuned_moves_and_what_is_not_stays(tune, trained, stacked):
     found = {"words": -float(inner["words"][0]), "layers": moved("output", "kernel"), "scale": moved("norm", "scale"),
              "head": -float(change["objective"][0])}
     assert found == trained
+    assert inner["mix"]["weights"].tolist() == [-1, -1]  # the task's own, whatever is tuned

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, architecture, dense, sized
+from cases import CASES, architecture, dense, sized, started
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -41,7 +41,7 @@ def ngrams():
 
 @pytest.mark.tpu
 @pytest.mark.parametrize("slice_", SLICES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if not started(case)])  # a plan reads no model
 def test_every_case_compiles_for_a_pod_and_no_table_travels(case, slice_):
     done = plan(f"--topology={slice_}", *SLICES[slice_], *sized(case, width=WIDTH, chunk=2048),
                 f"--different_words={WORDS}", "--train.batch=8192")

@@ -6,9 +6,9 @@ import jax
 from jax.sharding import Mesh
 
 from embeddings.experiment import Experiment, Transformer
-from embeddings.models import averaging
 from embeddings.models import bert as berts
 from embeddings.problems import UsageProblem
+from embeddings.training import optimizer
 from embeddings.training.architectures import sequences
 
 
@@ -19,14 +19,18 @@ def transformer(part: Transformer, vocabulary: int) -> berts.Config:
 
 def check(settings: Experiment, encoder: Any, mesh: Mesh) -> None:
     """Raises UsageProblem, naming the flag, for a size that the mesh cannot split."""
-    if not isinstance(encoder, averaging.Config):
+    if encoder.is_transformer:
         sequences.check(settings, encoder, mesh)
 
 
 def held(settings: Experiment, encoder: Any) -> Any:
-    """The parameters of an encoder, no gradient made for them where none of its layers is trained."""
-    fixed = settings.tune.layers == 0 and settings.tune.only == "all"
-    return jax.lax.stop_gradient(encoder) if fixed else encoder
+    """The parameters of an encoder, no gradient made for them where none of its layers is trained.
+
+    What belongs to the task (optimizer.TASKS) has its gradient all the same.
+    """
+    if settings.tune.layers != 0 or settings.tune.only != "all":
+        return encoder
+    return {name: part if name in optimizer.TASKS else jax.lax.stop_gradient(part) for name, part in encoder.items()}
 
 
 def frozen_layers(settings: Experiment, encoder: Any) -> int:

@@ -15,7 +15,7 @@ from embeddings.files import write_whole
 from embeddings.formats.families import FAMILIES
 from embeddings.inputs import rows
 from embeddings.inputs.sequences import Batches, Rows
-from embeddings.models import averaging, bert, gpt, transformer
+from embeddings.models import averaging, bert, character_cnn, elmo, elmo_words, gpt, transformer
 from embeddings.models.attention import SUITED
 from embeddings.objectives.sequences import LanguageModel
 from embeddings.problems import Problem, UsageProblem
@@ -28,8 +28,8 @@ from embeddings.training.job import Job
 MODELS: dict[str, ModuleType] = {"bert": bert, "gpt": gpt}
 FAMILY = {"bert": "bert", "gpt": "gpt2"}
 """What a model that is made here is called in formats.families."""
-AVERAGING = "averaging"
-"""And the deep averaging network, which is not among them."""
+AVERAGING, ELMO = "averaging", "elmo"
+"""And the deep averaging network and ELMo, which are not among them."""
 CONFIG = "model.json"
 """What a run's folder keeps of a model's configuration."""
 
@@ -135,7 +135,7 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
 
 def on(mesh: Mesh, model: Any) -> Any:
     """A model's configuration with the form of attention that is fastest on the devices of a mesh."""
-    if isinstance(model, averaging.Config):
+    if not model.is_transformer:
         return model
     suited = SUITED.get(mesh.devices.flat[0].platform, "xla") if mesh.size == 1 else "xla"
     return dataclasses.replace(model, stack=dataclasses.replace(model.stack, implementation=suited))
@@ -158,8 +158,14 @@ def check(settings: Experiment, model: Any, mesh: Mesh) -> None:
 
 
 def save(folder: Path, family: str, model: Any) -> None:
-    """Writes a configuration, and which of formats.families it belongs to, into a run's folder."""
-    said = {"family": AVERAGING if isinstance(model, averaging.Config) else family, **dataclasses.asdict(model)}
+    """Writes a configuration, and which of formats.families it belongs to, into a run's folder.
+
+    Of ELMo that is the language model's: what words it was trained on does not matter, as it makes any of characters.
+    """
+    if isinstance(model, elmo_words.Config):
+        said = {"family": ELMO, **dataclasses.asdict(model.elmo)}
+    else:
+        said = {"family": AVERAGING if isinstance(model, averaging.Config) else family, **dataclasses.asdict(model)}
     write_whole(folder / CONFIG, json.dumps(said, indent=1) + "\n")
 
 
@@ -170,6 +176,11 @@ def load(folder: Path) -> tuple[str, Any]:
         family = said.pop("family")
         if family == AVERAGING:
             return family, averaging.Config(**said)
+        if family == ELMO:
+            spelt = said.pop("characters")
+            filters = tuple(map(tuple, spelt.pop("filters")))
+            spelt = character_cnn.Config(**spelt, filters=filters)
+            return family, elmo_words.Config(elmo.Config(spelt, **said))
         stack = said.pop("stack")
         kept = tuple(map(tuple, stack.pop("kept")))
         return family, FAMILIES[family].model.Config(**said, stack=transformer.Config(**stack, kept=kept))

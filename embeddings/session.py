@@ -85,6 +85,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         best = kept(settings)
         runner = loop.Loop(job, checkpoints, same, speed, evaluators, around, settings.log.metrics, best)
         state = job.start(settings.seed) if state is None else state
+        job.release()
         runner.begin(state, first)
         if folder:
             folder.began()

@@ -7,7 +7,7 @@ import pytest
 import embeddings
 
 ROAD = [
-    ("problems", "files", "spelling", "screen"),
+    ("problems", "files", "spelling", "screen", "prefetch"),
     ("fields",),
     ("flagfile",),
     ("flags",),

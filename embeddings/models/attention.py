@@ -67,6 +67,7 @@ def attention(
         return jax.lax.platform_dependent(q, k, v, segments, key_segments, default=elsewhere, **known), None
     keys, rate = dropout or (None, 0.0)
 
+    @functools.partial(jax.checkpoint, prevent_cse=False)
     def one(row: tuple) -> tuple[Array, Array | None]:
         return _row(*row, bias, causal, rate, weights)
 

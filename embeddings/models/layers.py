@@ -17,6 +17,7 @@ Products are taken in `dtype`, softmax, norms and what goes on from layer to lay
 Shapes: B batch, T positions, S positions that are looked at (self-attention: S = T), D width, H heads, K head width, F
 feed-forward width.
 """
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -32,7 +33,7 @@ from embeddings.models.dropout import Keys, dropped
 
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),  # by erf: the tanh form shifts sentence vectors by 6e-4
+    "gelu": jax.checkpoint(lambda x: jax.nn.gelu(x, approximate=False), prevent_cse=False),  # by erf: the tanh form shifts sentence vectors by 6e-4
     "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
     "relu": jax.nn.relu,
 }
@@ -77,10 +78,14 @@ class Norm(nn.Module):
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """Normalised over the last axis."""
-        x = x.astype(jnp.float32)
-        centred = x - jnp.mean(x, axis=-1, keepdims=True)
-        variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-        return self.scale * (centred * jax.lax.rsqrt(variance + self.epsilon)) + self.bias
+        return _normalised(x.astype(jnp.float32), self.scale, self.bias, self.epsilon)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=3)
+def _normalised(x: Array, scale: Array, bias: Array, epsilon: float) -> Array:
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(centred**2, axis=-1, keepdims=True)
+    return scale * (centred * jax.lax.rsqrt(variance + epsilon)) + bias
 
 
 class Attention(nn.Module):

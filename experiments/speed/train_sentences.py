@@ -114,6 +114,7 @@ def ours(model: str, batch: int, chunk: int, device: str, dtype: str) -> Callabl
     material = level.prepare(settings, level.find(settings, place, screen), place, screen)
     job = material.job(mesh.make(settings.mesh))
     state, done = job.start(0), 0
+    job.release()
     flops = of_a_pair(model, Path(os.environ["EMBEDDINGS_DATA"]))
 
     def steps(number: int) -> dict[str, float]:

@@ -31,9 +31,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from embeddings.models.attention import Implementation, attention
 from embeddings.models.dropout import Keys, dropped
 
+CHEAP = functools.partial(jax.checkpoint, prevent_cse=False)
+"""What takes little time is done again for the gradient, from what goes into it, not kept: a third of what a step of
+training holds of its activations, which a scan over layers would all keep."""
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": jax.checkpoint(lambda x: jax.nn.gelu(x, approximate=False), prevent_cse=False),  # by erf: the tanh form shifts sentence vectors by 6e-4
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),  # by erf: the tanh form shifts sentence vectors by 6e-4
     "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
     "relu": jax.nn.relu,
 }
@@ -60,9 +63,13 @@ class Linear(nn.Module):
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`[..., *inputs]` -> `[..., *outputs]`."""
-        exact = jax.lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
-        kernel, bias = self.kernel.astype(self.dtype), self.bias.astype(self.dtype)
-        return jnp.tensordot(x.astype(self.dtype), kernel, len(self.inputs), precision=exact) + bias
+        return linear(x, self.kernel, self.bias, len(self.inputs), self.dtype)
+
+
+def linear(x: Float[Array, "..."], kernel: Array, bias: Array, axes: int, dtype: Any) -> Float[Array, "..."]:
+    """x W + b, over so many last axes of x."""
+    exact = jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+    return jnp.tensordot(x.astype(dtype), kernel.astype(dtype), axes, precision=exact) + bias.astype(dtype)
 
 
 class Norm(nn.Module):
@@ -81,7 +88,7 @@ class Norm(nn.Module):
         return _normalised(x.astype(jnp.float32), self.scale, self.bias, self.epsilon)
 
 
-@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=3)
+@functools.partial(CHEAP, static_argnums=3)
 def _normalised(x: Array, scale: Array, bias: Array, epsilon: float) -> Array:
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
     variance = jnp.mean(centred**2, axis=-1, keepdims=True)
@@ -154,7 +161,11 @@ class FeedForward(nn.Module):
 
     def __call__(self, x: Float[Array, "B T D"], keys: Keys | None = None) -> Float[Array, "B T D"]:
         """FFN(x)."""
-        return self.output(dropped(ACTIVATIONS[self.activation](self.input(x)), self.dropout, keys))
+
+        def rest(h: Array, kernel: Array, bias: Array, keys: Keys | None) -> Array:
+            return linear(dropped(ACTIVATIONS[self.activation](h), self.dropout, keys), kernel, bias, 1, self.dtype)
+
+        return CHEAP(rest)(self.input(x), self.output.kernel, self.output.bias, keys)
 
 
 def scores(states: Float[Array, "P D"], words: Float[Array, "V D"], dtype: Any) -> Float[Array, "P V"]:

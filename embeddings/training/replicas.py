@@ -17,6 +17,7 @@ Shapes: V rows of a table, n of them that a batch touches, D width.
 """
 import dataclasses
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -61,15 +62,24 @@ class ReplicaStep(Step):
         states = [{**jax.device_put({**state, "params": ()}, device), "params": other}
                   for device, other in zip(devices, others, strict=True)]
         start = taken(first, touched[0])
-        done = [self.update(*each) for each in zip([state, *states], batch.parts, self._everywhere, strict=True)]
-        sums = jax.tree.map(lambda *s: sum(jax.device_put(x, self.devices[0]) for x in s), *(s for _, s in done))
-        first, *others = (copy["params"] for copy, _ in done)
-        after = [jax.device_put(taken(*each), self.devices[0]) for each in zip(others, touched[1:], strict=True)]
-        first, rows = merged(first, touched[0], start, after, self.stacked)
-        others = [put(other, at, jax.device_put(rows, device))
-                  for other, at, device in zip(others, touched[1:], devices, strict=True)]
+
+        def train(r: int) -> tuple[Tree, dict, Tree]:
+            done, sums = self.update([state, *states][r], batch.parts[r], self._everywhere[r])
+            return jax.block_until_ready((done, sums, taken(done["params"], touched[r]) if r else None))
+
+        (done, *_), *_ = trained = list(self._threads.map(train, range(len(self.devices))))
+        sums = jax.tree.map(lambda *s: sum(jax.device_put(x, self.devices[0]) for x in s), *(s for _, s, _ in trained))
+        after = [jax.device_put(rows, self.devices[0]) for *_, rows in trained[1:]]
+        first, rows = merged(done["params"], touched[0], start, after, self.stacked)
+        others = [put(other["params"], at, jax.device_put(rows, device))
+                  for (other, *_), at, device in zip(trained[1:], touched[1:], devices, strict=True)]
         self._kept.append((first, others))
-        return {**done[0][0], "params": first}, sums
+        return {**done, "params": first}, sums
+
+    @functools.cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """One a copy, each waiting for its own: two calls under way from one thread slow each other down to half."""
+        return ThreadPoolExecutor(len(self.devices), thread_name_prefix="copy")
 
     @functools.cached_property
     def _everywhere(self) -> list[Tree]:

@@ -66,7 +66,9 @@ class Linear(nn.Module):
         return linear(x, self.kernel, self.bias, len(self.inputs), self.dtype)
 
 
-def linear(x: Float[Array, "..."], kernel: Array, bias: Array, axes: int, dtype: Any) -> Float[Array, "..."]:
+def linear(
+    x: Float[Array | np.ndarray, "..."], kernel: Array | np.ndarray, bias: Array | np.ndarray, axes: int, dtype: Any
+) -> Float[Array, "..."]:
     """x W + b, over so many last axes of x."""
     exact = jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
     return jnp.tensordot(x.astype(dtype), kernel.astype(dtype), axes, precision=exact) + bias.astype(dtype)

@@ -53,6 +53,7 @@ CASES = {
     "Sentence-BERT, in-batch, adamw": [
         "--architecture=sentence_bert", "--sentence_bert.learned_temperature=true", "--sentence_bert.symmetric=true",
         "--sentence_bert.matryoshka=8,32", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+        "--optimizer.epsilon=1e-6",  # of two numbers the gradient is rounding, which Adam would scale up
     ],
     "Sentence-BERT, SimCSE, adamw": [
         "--architecture=sentence_bert", "--sentence_bert.loss=simcse", "--examples.columns=text1",

@@ -67,7 +67,8 @@ class ReplicaStep(Step):
             done, sums = self.update([state, *states][r], batch.parts[r], self._everywhere[r])
             return jax.block_until_ready((done, sums, taken(done["params"], touched[r]) if r else None))
 
-        (done, *_), *_ = trained = list(self._threads.map(train, range(len(self.devices))))
+        trained = list(self._threads.map(train, range(len(self.devices))))
+        done = trained[0][0]
         sums = jax.tree.map(lambda *s: sum(jax.device_put(x, self.devices[0]) for x in s), *(s for _, s, _ in trained))
         after = [jax.device_put(rows, self.devices[0]) for *_, rows in trained[1:]]
         first, rows = merged(done["params"], touched[0], start, after, self.stacked)

@@ -32,8 +32,8 @@ from embeddings.models.attention import Implementation, attention
 from embeddings.models.dropout import Keys, dropped
 
 CHEAP = functools.partial(jax.checkpoint, prevent_cse=False)
-"""What takes little time is done again for the gradient, from what goes into it, not kept: a third of what a step of
-training holds of its activations, which a scan over layers would all keep."""
+"""What takes little time is done again for the gradient, from what goes into it: a scan over layers would keep all that
+is computed on the way (experiments/LOG.md, training on pairs)."""
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),  # by erf: the tanh form shifts sentence vectors by 6e-4

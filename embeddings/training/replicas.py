@@ -79,7 +79,7 @@ class ReplicaStep(Step):
 
     @functools.cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        """One a copy, each waiting for its own: two calls under way from one thread slow each other down to half."""
+        """One a copy, each waiting for its own: two calls under way from one thread disturb each other (LOG.md)."""
         return ThreadPoolExecutor(len(self.devices), thread_name_prefix="copy")
 
     @functools.cached_property

@@ -1,5 +1,7 @@
 """Every architecture with every objective, as flags; what tests of the whole run through the real commands."""
 
+ROUNDING = "--optimizer.epsilon=1e-6"
+"""For cases with a number whose gradient is 0 but for rounding: Adam would scale the rounding up to whole steps."""
 CASES = {
     "skip-gram, negative sampling, sgd": ["--optimizer.learning_rate=0.02"],
     "skip-gram, negative sampling, adagrad": ["--optimizer.name=adagrad", "--optimizer.learning_rate=0.05"],
@@ -25,9 +27,9 @@ CASES = {
         "--word2vec.algorithm=cbow", "--word2vec.loss=adaptive_softmax", "--optimizer.name=adam",
         "--optimizer.learning_rate=0.01",
     ],
-    "CBOW, softmax, adam": [  # epsilon: where a gradient is 0 but for rounding, Adam would scale up the rounding
+    "CBOW, softmax, adam": [
         "--word2vec.algorithm=cbow", "--word2vec.loss=softmax", "--optimizer.name=adam",
-        "--optimizer.learning_rate=0.01", "--optimizer.epsilon=1e-6",
+        "--optimizer.learning_rate=0.01", ROUNDING,
     ],
     "fastText, skip-gram, sgd": ["--architecture=fasttext", "--optimizer.learning_rate=0.02"],
     "fastText, skip-gram, nce, sgd": [
@@ -53,11 +55,11 @@ CASES = {
     "Sentence-BERT, in-batch, adamw": [
         "--architecture=sentence_bert", "--sentence_bert.learned_temperature=true", "--sentence_bert.symmetric=true",
         "--sentence_bert.matryoshka=8,32", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
-        "--optimizer.epsilon=1e-6",  # of two numbers the gradient is rounding, which Adam would scale up
+        ROUNDING,
     ],
     "Sentence-BERT, SimCSE, adamw": [
         "--architecture=sentence_bert", "--sentence_bert.loss=simcse", "--examples.columns=text1",
-        "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+        "--optimizer.name=adamw", "--optimizer.learning_rate=0.002", ROUNDING,
     ],
     "Sentence-BERT, softmax, adam": [
         "--architecture=sentence_bert", "--sentence_bert.loss=softmax", "--examples.label=class",
@@ -70,7 +72,7 @@ CASES = {
     ],
     "USE, Transformer, in-batch, adamw": [
         "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.dense=24", "--optimizer.name=adamw",
-        "--optimizer.learning_rate=0.002",
+        "--optimizer.learning_rate=0.002", ROUNDING,
     ],
     "USE, averaging, in-batch, adamw": [
         "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.encoder=averaging",

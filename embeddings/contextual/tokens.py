@@ -42,14 +42,15 @@ def of_words(
     """The tokens that are of a word, special ones are of none, and its number, all sentences together.
 
     `owner` is the sentence of each token, its words joined by blanks. A token belongs where its last character stands:
-    its first one may be the blank before the word.
+    its first one may be the blank before the word, which is of the word where a token is nothing else.
     """
     spaces = np.array([len(word) + 1 for some in words for word in some], np.int64)
     starts = np.cumsum(spaces) - spaces
     texts = np.array([sum(len(word) + 1 for word in some) for some in words], np.int64)
     begins = np.cumsum(texts) - texts
     inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
-    return inside, np.searchsorted(starts, begins[owner[inside]] + offsets[inside, 1] - 1, side="right") - 1
+    last = begins[owner[inside]] + offsets[inside, 1] - 1
+    return inside, np.searchsorted(starts - 1, last, side="right") - 1
 
 
 def tagged(words: Sequence[Words], tags: Sequence[Words], classes: Sequence[str], read: Reading) -> Int32[

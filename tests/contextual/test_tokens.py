@@ -31,6 +31,13 @@ def test_a_words_tag_stands_at_its_first_token(pieces):
     assert sum(mark > 0 for window in found[3:] for _, mark in window) == 40  # in several windows
 
 
+def test_a_token_of_nothing_but_the_blank_before_a_word_is_of_that_word():
+    """As unigrams and bytes have it where no piece begins with a blank and the word's first letter."""
+    offsets = np.array([[0, 0], [0, 2], [2, 3], [3, 4], [4, 6], [0, 0], [0, 1], [1, 2], [2, 4]])
+    found = marking.of_words([("ab", "cde"), ("x", "yz")], offsets, np.array([0] * 6 + [1] * 3))
+    assert [part.tolist() for part in found] == [[1, 2, 3, 4, 6, 7, 8], [0, 1, 1, 1, 2, 3, 3]]
+
+
 def test_words_are_tagged_by_their_first_tokens(pieces):
     head = marking.Tagger(("O", "X"), {"kernel": np.array([[0.0, 1.0]]), "bias": np.array([0.0, -0.5])})
 

@@ -4,23 +4,28 @@
     python -m embeddings.ablate --model=runs/mine --task=my_pairs.tsv --head=5.2,5.11 --output=ablations/mine
     python -m embeddings.ablate --model=FOLDER --task=mnli --output=ablations/mnli
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=patterns --sentence='The dog saw it.' --output=patterns
+    python -m embeddings.ablate --model=FOLDER --part=dependencies --text=en_ewt-ud-dev.conllu --output=dependencies
     python -m embeddings.ablate --model=all-MiniLM-L6-v2 --part=pruning,gates,layers --output=ablations/minilm
 
 Each part writes tables (.csv, .md) and pages of HTML that need nothing else; heads and pruning also a picture, with the
 extra [plots]. Parts:
 
-    heads      scores without each head, and with each alone in its layer; gradient importance. Cut off, it goes on
-    patterns   entropy, distance, special tokens, neighbours, punctuation; clusters; the attention of --sentence
-    pruning    score against heads pruned, by gradient importance, by ablation (where `heads` is done) and greedily;
-               writes the model without --prune of its heads, smaller and faster, to pruned/
-    gates      L0 gates learned on half of the task's items; the model without the closed heads, to gated/
-    layers     states pooled after each layer, the model without each, a mix of layers learned on half of the items
+    heads           scores without each head, and with each alone in its layer; gradient importance. Cut off, it goes on
+    patterns        entropy, distance, special tokens, neighbours, punctuation; clusters; the attention of --sentence
+    dependencies    of each relation of the treebank --text the head that looks from a word at the one it depends on
+    pruning         score against heads pruned, by gradient importance, by ablation (where `heads` is done) and
+                    greedily; writes the model without --prune of its heads, smaller and faster, to pruned/
+    gates           L0 gates learned on half of the task's items; the model without the closed heads, to gated/
+    layers          states pooled after each layer, the model without each, a mix of layers learned on half of the items
 
 A .tsv of one's own has two texts and a judgement a line, by tabs: numbers, which cosines are held against, or names of
 classes. Of classes, and for mnli, mnli-mm, snli, mrpc, sst2, sst5, trec, subj and GLUE's other sets, the model's own
 head tells each text or pair (as a *ForSequenceClassification, a cross-encoder or a classifier that was trained here),
 and the score is its accuracy; a line may then have one text. The score of perplexity (causal models) and masked-lm
 (masked ones, every seventh token masked) is log p a token, so that more is better.
+
+Dependencies need no task, but a treebank in CoNLL-U or CoNLL-X. A word is found by who it looks at most, or by who
+looks most at it; beside stands the best fixed offset. The table has each relation's best head, dependencies.csv all.
 """
 import dataclasses
 import os
@@ -47,11 +52,12 @@ class Flags:
     own classes mnli, mnli-mm, snli, mrpc, sst2, sst5, trec, subj, glue-cola, glue-sst-2, glue-mrpc, glue-qqp,
     glue-qnli, glue-rte; or a .tsv of texts, see above."""
     text: str = ""
-    """File that perplexity and masked-lm are of, a line an item."""
-    part: tuple[Literal["heads", "patterns", "pruning", "gates", "layers"], ...] = ("heads",)
+    """File that perplexity and masked-lm are of, a line an item, or the treebank of dependencies, in CoNLL-U or
+    CoNLL-X."""
+    part: tuple[Literal["heads", "patterns", "dependencies", "pruning", "gates", "layers"], ...] = ("heads",)
     """What is done; see above."""
     head: tuple[str, ...] = ()
-    """Heads to ablate, as LAYER.HEAD, both from 0; empty takes all."""
+    """Heads to ablate, or to look at, as LAYER.HEAD, both from 0; empty takes all."""
     resamples: Positive = 1000
     """Draws of the bootstrap."""
     seed: int = 0
@@ -76,11 +82,22 @@ class Flags:
     data: str = ""
     """Folder of data sets; empty takes the environment variable EMBEDDINGS_DATA."""
 
+    @property
+    def measures(self) -> bool:
+        """Whether some part needs the task."""
+        return {*self.part} != {"dependencies"}
+
     def validate(self) -> None:
         """Raises UsageProblem for values that do not go together."""
         if not self.part:
-            raise UsageProblem("--part is empty: choose heads, patterns, pruning, gates or layers")
-        if bool(self.text) != (self.task in ("perplexity", "masked-lm")):
+            raise UsageProblem("--part is empty: choose heads, patterns, dependencies, pruning, gates or layers")
+        if "dependencies" in self.part:
+            if not self.text:
+                raise UsageProblem("--part=dependencies: name a treebank, in CoNLL-U or CoNLL-X, with --text")
+            if self.measures and self.task in ("perplexity", "masked-lm"):
+                raise UsageProblem(f"--part=dependencies takes --text too, which --task={self.task} is of: run the "
+                                   "parts one after the other")
+        elif bool(self.text) != (self.task in ("perplexity", "masked-lm")):
             raise UsageProblem(f"--task={self.task}: leave out --text" if self.text else
                                f"--task={self.task}: name a file of lines with --text")
         if self.sentence and "patterns" not in self.part:
@@ -96,13 +113,17 @@ def main(flags: Flags, words: list[str]) -> None:
     if output.exists() and not output.is_dir():
         raise Problem(f"--output={output}: is a file: name a folder")
     from embeddings import encoder
-    from embeddings.heads import ablation, parts, tasks
+    from embeddings.evaluation import treebank
+    from embeddings.heads import ablation, dependencies, parts, tasks
     from embeddings.screen import Screen
 
-    task = tasks.find(flags.task, flags.text, Path(folder) if folder else None)
+    bank = treebank.read(Path(flags.text)) if "dependencies" in flags.part else None
+    task = tasks.find(flags.task, flags.text, Path(folder) if folder else None) if flags.measures else None
     model = encoder.load(flags.model)
     places = ablation.chosen(ablation.heads_of(model, flags.model), flags.head)
-    model, measure = task.ready(model, f"--model={flags.model}")
+    if bank:
+        dependencies.check(model, f"--model={flags.model}")
+    model, measure = task.ready(model, f"--model={flags.model}") if task else (model, None)
     if flags.sentence:
         parts.sentence(model, flags.sentence)
     output.mkdir(parents=True, exist_ok=True)
@@ -111,7 +132,7 @@ def main(flags: Flags, words: list[str]) -> None:
     def report(what: str, share: float) -> None:
         screen.amount(what, int(1e4 * share), 10000)
 
-    work = parts.Work(flags, model, measure, places, output, report, time.perf_counter)
+    work = parts.Work(flags, model, measure, places, output, report, time.perf_counter, bank)
     for name in flags.part:
         for told in getattr(parts, name)(work):
             screen.end()

@@ -135,12 +135,13 @@ class Experiment:
         if self.train.best and not (self.evaluate.tasks and self.evaluate.every):
             raise UsageProblem(f"--train.best={self.train.best}: nothing is measured on the way: name --evaluate.tasks "
                                "and --evaluate.every")
-        if self.ablate.task and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
+        if trained and self.ablate.task and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
             raise UsageProblem(f"--ablate.task={self.ablate.task}: --architecture={self.architecture} has no attention "
                                "heads: leave it out")
-        if bool(self.ablate.text) != (self.ablate.task in ("perplexity", "masked-lm")):
+        if bool(self.ablate.text) != (self.ablate.task in ("perplexity", "masked-lm", "dependencies")):
+            what = "a treebank" if self.ablate.task == "dependencies" else "a file of lines"
             raise UsageProblem(f"--ablate.task={self.ablate.task}: " + (
-                "leave out --ablate.text" if self.ablate.text else "name a file of lines with --ablate.text"))
+                "leave out --ablate.text" if self.ablate.text else f"name {what} with --ablate.text"))
         if self.ablate.every and not self.ablate.task:
             raise UsageProblem("--ablate.every: on what? Name it with --ablate.task")
         if self.export and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):

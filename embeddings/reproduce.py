@@ -118,7 +118,8 @@ def ours(flags: Flags, row: Any, seed: int) -> Any:
     if row.settings.row.model:
         from embeddings import encoder
 
-        found = measured(row, encoder.load(_weights(flags, row.settings.row.model)))
+        model = encoder.load(_weights(flags, row.settings.row.model))
+        found = {**measured(row, model), **dissected(row, model)}
     else:
         run = folder_of(flags, row, seed)
         done = subprocess.run(
@@ -149,6 +150,17 @@ def measured(row: Any, model: Any) -> dict[str, float]:
     options = kinds.of(row.settings.evaluate, command.cache())
     return {f"{task.name}/{name}": value for task in tasks.tasks(row.settings.evaluate.tasks, _data(), options)
             for name, value in task.scores(model).items()}
+
+
+def dissected(row: Any, model: Any) -> dict[str, float]:
+    """What a model's heads are worth to the row's --ablate.task, or find, as metrics.jsonl names it."""
+    part = row.settings.ablate
+    if not part.task:
+        return {}
+    from embeddings.heads import inside
+
+    found = inside.ablation_of(part.task, part.text, _data(), part.resamples)
+    return {f"{found.name}/{name}": value for name, value in found.scores(model).items()}
 
 
 def from_run(run: Path) -> dict[str, float]:
@@ -240,7 +252,7 @@ def _made(row: Any, scores: dict[str, float], seconds: float) -> Any:
     if missing:
         near = ", ".join(name for name in scores if name.partition("/")[0] == missing[0].partition("/")[0])
         raise Problem(f"{row.file}: --row.scores: nothing is measured as {missing[0]}, only {near or 'nothing'}: see "
-                      "--evaluate.tasks")
+                      "--evaluate.tasks and --ablate.task")
     device = jax.devices()[0]
     hardware = f"{os.cpu_count()} cores ({platform.machine()})" if device.platform == "cpu" else (
         f"{jax.device_count()} x {device.device_kind}")

@@ -76,7 +76,8 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         every = settings.evaluate.every
         evaluators = [loop.Evaluator(task.name, every, measure(task.scores, prepared, job)) for task in tasks]
         if ablating:
-            evaluators.append(loop.Evaluator("heads", settings.ablate.every, measure(ablating.scores, prepared, job)))
+            heads = measure(ablating.scores, prepared, job)
+            evaluators.append(loop.Evaluator(ablating.name, settings.ablate.every, heads))
         same, speed = sinks(settings, first)
         for sink in (*same, *filter(None, [speed])):
             files.callback(sink.close)
@@ -121,7 +122,7 @@ def check_fit(
     """Raises UsageProblem for a task of other classes, or of other numbers of texts, than the model will tell.
 
     `told` are the texts that it tells something of at once, and its classes, as levels.sentences has it; `ablating` is
-    a heads.inside.Inside, whose task is asked too, or None.
+    what `ablation` gives, whose task is asked too, or None.
     """
     asked = [("evaluate.tasks", task) for task in tasks] + ([("ablate.task", ablating.task)] if ablating else [])
     for flag, task in asked:
@@ -145,7 +146,7 @@ def offered(settings: Experiment) -> set[kinds.Need]:
 
 
 def ablation(settings: Experiment, place: Place) -> Any:
-    """What heads are ablated by on the way (heads.inside.Inside), where that is asked for. Raises as `chosen`."""
+    """What heads are taken apart by on the way (heads.inside), where that is asked for. Raises as `chosen`."""
     part = settings.ablate
     if not part.task:
         return None

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import commands
 import jax
 import pytest
 from heads.conftest import headed, texts, tiny
@@ -23,6 +24,10 @@ def place(tmp_path_factory):
     (place / "pairs.tsv").write_text("".join(f"{a}\t{b}\t{n % 5}\n" for n, (a, b) in enumerate(
         itertools.pairwise(some))))
     (place / "words.vec").write_text("2 3\na 1 0 0\nb 0 1 0\n")
+    sentence = [("the", 2, "det"), ("dog", 3, "nsubj"), ("sees", 0, "root"), ("fish", 3, "obj")]
+    (place / "some.conllu").write_text("\n".join("".join(
+        f"{n}\t{word}\t_\t_\t_\t_\t{head}\t{how}\t_\t_\n" for n, (word, head, how) in enumerate(sentence, 1))
+        for _ in range(30)))
     return place
 
 
@@ -77,12 +82,44 @@ def test_a_cross_encoder_is_taken_apart_by_its_own_classes(place, tmp_path, caps
     assert sum(map(len, less.config.stack.kept)) == 6 and less.classify(pairs).probabilities.shape == (12, 2)
 
 
+def test_dependencies_need_a_treebank_and_no_task(place, tmp_path):
+    """Nor the folder of data sets; through the command itself."""
+    out = tmp_path / "out"
+    done = commands.run(
+        [sys.executable, "-m", "embeddings.ablate", f"--model={place / 'tiny'}", "--part=dependencies",
+         f"--text={place / 'some.conllu'}", f"--output={out}", "--head=1.2,2.0"],
+        env={name: value for name, value in os.environ.items() if name != "EMBEDDINGS_DATA"}, capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Dependencies: some.conllu\nrelation  words  LAYER.HEAD  direction") and (
+        "\nall         120  " in done.stdout and "\ndet" not in done.stdout and "The best of 2 heads" in done.stdout)
+    lines = (out / "dependencies.csv").read_text().splitlines()
+    assert lines[0] == "layer,head,relation,direction,accuracy,words,offset,baseline"
+    assert len(lines) == 1 + 2 * 2 * 4 and lines[1].startswith("1,2,all,dependent to head,")
+    assert lines[3].startswith("1,2,det,dependent to head,") and lines[3].endswith(",30,1,1.0")
+    assert "| det | 30 |" in (out / "dependencies.md").read_text() and len(os.listdir(out)) == 2
+
+
+@pytest.mark.parametrize(("part", "more", "says"), [
+    ((), {}, "--part is empty: choose heads, patterns, dependencies, pruning, gates or layers"),
+    (("dependencies",), {}, "--part=dependencies: name a treebank, in CoNLL-U or CoNLL-X, with --text"),
+    (("heads", "dependencies"), {"text": "a", "task": "masked-lm"}, "--part=dependencies takes --text too, which"),
+    (("heads",), {"text": "a"}, "--task=sts-b: leave out --text"),
+    (("heads",), {"task": "perplexity"}, "--task=perplexity: name a file of lines with --text"),
+])
+def test_flags_that_do_not_go_together_are_refused(part, more, says):
+    with pytest.raises(UsageProblem, match=f"^{says}"):
+        ablate.Flags("m", "o", part=part, **more).validate()
+
+
 @pytest.mark.parametrize(("flags", "kind", "says"), [
     ({"head": ("3.0",)}, UsageProblem, "--head=3.0: no such head: write LAYER.HEAD, layers 0 to 2, heads 0 to 3"),
     ({"model": "words.vec"}, Problem, "words.vec: WordVectors has no attention heads: name a Transformer"),
     ({"task": "stsb"}, UsageProblem, "--task=stsb: choose sts-b"),
     ({"output": "pairs.tsv"}, Problem, "pairs.tsv: is a file: name a folder"),
     ({"data": "nowhere"}, Problem, "nowhere: no such folder"),
+    ({"part": ("dependencies",), "text": "none.conllu"}, Problem, "none.conllu: no file of dependencies (FileNotFound"),
+    ({"part": ("dependencies",), "text": "pairs.tsv"}, Problem, "pairs.tsv:1: 3 columns where CoNLL-U and CoNLL-X"),
 ])
 def test_bad_input_is_one_line(place, tmp_path, monkeypatch, flags, kind, says):
     monkeypatch.chdir(place)

@@ -18,6 +18,7 @@ from embeddings import flags, reproduce
 from embeddings.evaluation import perplexity
 from embeddings.evaluation.tasks.words import PYTHON_DOCS
 from embeddings.experiment import Experiment
+from embeddings.heads import inside
 from embeddings.problems import Problem, UsageProblem
 from embeddings.reproduce import Flags
 from embeddings.reproduction import records, references, rows
@@ -138,6 +139,30 @@ def test_perplexity_is_shown_as_it_is(tmp_path, monkeypatch, capsys):
     expected = perplexity.evaluate(embeddings.load(tmp_path / "gpt2"), text, 4).value("some.txt", "perplexity by words")
     assert expected > 10
     assert f" {expected:.2f} " in capsys.readouterr().out
+
+
+def test_what_heads_of_a_loaded_model_find_is_a_row(tmp_path, monkeypatch, capsys):
+    """By a treebank that is named from the folder of data sets; without it the row says what is missing."""
+    small.saved(tmp_path / "bert")
+    row = tmp_path / "row.flags"
+    row.write_text("--row.name=x\n--row.model=bert\n--row.scores=dependencies/all,dependencies/baseline amod\n"
+                   "--row.published=20,30\n--row.fetch=the trees\n--ablate.task=dependencies\n"
+                   "--ablate.text=trees/some.conllx\n")
+    monkeypatch.setenv("EMBEDDINGS_DATA", str(tmp_path))
+    with pytest.raises(Problem, match="1 of 1 rows were not run"):
+        reproduce.main(Flags(models=str(tmp_path)), [str(row)])
+    assert "some.conllx: no file of dependencies (FileNotFoundError): copy it again; fetch the trees" in (
+        capsys.readouterr().err)
+    (tmp_path / "trees").mkdir()
+    (tmp_path / "trees" / "some.conllx").write_text("".join(
+        f"{n}\t{word}\t_\t_\t_\t_\t{head}\t{how}\t_\t_\n" for n, word, head, how in (
+            (1, "money", 3, "nsubj"), (2, "banks", 1, "amod"), (3, "walk", 0, "root"))))
+    reproduce.main(Flags(models=str(tmp_path)), [str(row)])
+    found = inside.ablation_of("dependencies", "trees/some.conllx", tmp_path, 1).scores(
+        embeddings.load(tmp_path / "bert"))
+    assert found["baseline amod"] == 1 and 0 < found["all"] <= 2 / 3
+    assert re.search(rf"dependencies/all +20\.00 +- +{100 * found['all']:.2f} .*\n.*amod +30\.00 +- +100\.00 +\+70\.",
+                     capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 1}', '{"key": KEY, "ours": {}, "reference": null}'])

@@ -31,6 +31,11 @@ def text(path: Path, what: str, encoding: str = "utf-8") -> str:
         raise Problem(f"{path}: no file of {what} ({type(error).__name__}): copy it again") from None
 
 
+def placed(path: Path, data: Path | None) -> Path:
+    """A file from here, or else from the folder of data sets: rows of tables do not know where data are."""
+    return data / path if data and not path.is_absolute() and not path.exists() and (data / path).exists() else path
+
+
 def lines(path: Path, what: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a file, see text(); they end with \\n or \\r\\n and nothing else."""
     return [line.removesuffix("\r") for line in text(path, what, encoding).removesuffix("\n").split("\n")]

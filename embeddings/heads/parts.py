@@ -16,8 +16,10 @@ from embeddings.contextual import texts as reading
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.removal import Place
 from embeddings.evaluation.table import Percent, Table
+from embeddings.evaluation.treebank import Treebank
 from embeddings.files import write_whole
 from embeddings.heads import ablation, attention_page, drawing, importance
+from embeddings.heads import dependencies as told
 from embeddings.heads import gates as l0
 from embeddings.heads import layers as stack
 from embeddings.heads import patterns as looks
@@ -37,13 +39,16 @@ class Work:
     flags: Any
     """ablate.Flags."""
     model: Contextual
-    measure: Measure
+    measure: Measure | None
+    """Of the task; None where no part needs one."""
     places: Sequence[Place]
     """Heads that were asked for."""
     output: Path
     report: Report
     clock: Callable[[], float]
     """Seconds."""
+    treebank: Treebank | None = None
+    """Where dependencies are asked for."""
 
 
 def _write(output: Path, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *tables: Table) -> None:
@@ -117,6 +122,14 @@ def sentence(model: Contextual, said: str) -> str | tuple[str, ...]:
     if joined and len(pair) != 2:
         raise UsageProblem(f"--sentence={said}: the model reads two texts as one: give both, a tab between them")
     return pair if len(pair) == 2 and joined is not False else said
+
+
+def dependencies(work: Work) -> Iterator[str]:
+    """dependencies.csv, dependencies.md."""
+    found = told.measured(work.model, work.treebank, work.places,
+                          lambda share: work.report("reading attention", share))
+    _write(work.output, "dependencies", told.COLUMNS, told.rows(found), told.table(found))
+    yield told.table(found, told.FEWEST).text()
 
 
 def pruning(work: Work) -> Iterator[str]:

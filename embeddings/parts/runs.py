@@ -123,9 +123,11 @@ class Ablate:
     alone in its layer, goes to metrics."""
 
     task: str = ""
-    """What heads are ablated on, as in embeddings.ablate; empty ablates none."""
+    """What heads are ablated on, as in embeddings.ablate, or dependencies, which heads are to find; empty ablates
+    none."""
     text: str = ""
-    """File that the tasks perplexity and masked-lm are of, a line an item."""
+    """File that the tasks perplexity and masked-lm are of, a line an item, or treebank of dependencies, from here or
+    from $EMBEDDINGS_DATA."""
     every: Count = 0
     """Batches between two ablations; 0 ablates at the end only."""
     resamples: Positive = 1000

@@ -171,6 +171,9 @@ class Experiment:
             raise UsageProblem(f"--{part}.heads={model.heads} must divide --{part}.width={model.width}")
         if not 8 <= model.length <= model.positions:
             raise UsageProblem(f"--{part}.length={model.length} must be from 8 to --{part}.positions={model.positions}")
+        if self.tune.elmo_layer >= 0 and (self.level == "sequences" or not self.start_from):
+            raise UsageProblem(f"--tune.elmo_layer={self.tune.elmo_layer} is for a head on ELMo, which --start_from of "
+                               "an architecture of sentences or tokens names: leave it out")
         if self.level in ("sentences", "tokens"):
             self._validate_examples()
         if self.level == "sentences":

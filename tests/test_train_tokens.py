@@ -17,6 +17,7 @@ import small
 
 import embeddings
 from embeddings import experiment, export, flags, levels, session
+from embeddings.contextual import tokens as marking
 from embeddings.experiment import Experiment
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
@@ -194,6 +195,34 @@ def test_a_tagger_is_trained_on_elmo(folder, elmo, fixed):
         assert tags == tuple(model.head.classes[best] for best in scores.argmax(axis=1))
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_words_are_tagged_by_one_layer_of_elmo(folder, elmo, fixed):
+    """By parts of speech; what the head reads are the layer's states, and the mixture stays at the layer."""
+    lines = (folder / "some.conll").read_text().replace("\tO", "\tPLAIN").replace("\tB-", "\t")
+    (folder / "speech.conll").write_text(lines.replace("\tI-", "\tMORE-"))
+    run, layer = folder / f"on-a-layer-{fixed}", 1
+    model, rows = trained(
+        folder, run, *of_elmo("tagger", elmo, f"--tune.layers={fixed - 1}", f"--tune.elmo_layer={layer}",
+                              "--optimizer.weight_decay=0.1", "--train.steps=60"),
+        f"--examples.sets={folder / 'speech.conll'}")
+    assert rows[-1]["loss"] < (0.9 if fixed else 0.3) * rows[0]["loss"]
+    left, start = arrays(run), embeddings.load(elmo)
+    np.testing.assert_array_equal(left["encoder/mix/weights"], [-1e9, 0, -1e9])
+    assert left["encoder/mix/scale"] == 1
+    for path, leaf in jax.tree_util.tree_leaves_with_path(start.params):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        assert np.array_equal(left[f"encoder/{name}"], leaf) == fixed, name
+    sentences = [["ba", "Kofi", "never-seen", "Jaba"], ["wholly", "unknown", "words", "..."]]
+    tokenizer, longest, states = model.for_tokens(map(" ".join, sentences))
+    read = marking.sentences(tokenizer, sentences, longest)
+    own = embeddings.load(elmo) if fixed else dataclasses.replace(model, mixture=None)
+    for found, layers, tags in zip(states(read), own.states(sentences), model.tag(sentences), strict=True):
+        np.testing.assert_allclose(found[1:-1], layers[layer], atol=1e-5)
+        scores = layers[layer] @ left["head/kernel"] + left["head/bias"]
+        assert tags == tuple(model.head.classes[n] for n in scores.argmax(axis=1))
+    assert model.head.classes == ("MORE-person", "MORE-place", "O", "PLAIN", "person", "place")
+
+
 def test_a_trained_elmo_is_gone_on_from(folder, elmo):
     run = folder / "on-elmo-True"
     if not run.exists():
@@ -273,6 +302,7 @@ def test_what_a_head_on_elmo_is_trained_by_is_that_of_differences(folder, elmo):
     (["--tune.only=norms"], "--tune.only=norms is for Transformers"),
     (["--tune.decay=0.5"], "--tune.decay=0.5 is for Transformers"),
     (["--pieces.path=there"], "--pieces.path=there is for Transformers"),
+    (["--tune.elmo_layer=3"], "has 0 (the words' own vectors) to 2: lower it"),
     (["--sentence_bert.width=36"], "--sentence_bert.width=36, but --start_from="),
     (["--sentence_bert.length=1100", "--sentence_bert.positions=1100"], "reads 1024 tokens at most: lower it"),
     (["--sentence_bert.joined=true", "--sentence_bert.loss=regression", "--sentence_bert.parts=u",
@@ -293,6 +323,20 @@ def test_of_word_vectors_no_transformer_is_made(folder, tmp_path, more):
                  f"--start_from={vectors}", *more)
 
 
+@pytest.mark.parametrize("architecture", ["tagger", "reader", "sentence_bert"])
+def test_one_layer_is_for_elmo(folder, tmp_path, architecture):
+    file = {"tagger": "some.conll", "reader": "some.json"}.get(architecture, "some.jsonl")
+    for start, says in ((small.saved(tmp_path / "bert"), "--tune.elmo_layer=1 is for ELMo, which --start_from="),
+                        ("", "--tune.elmo_layer=1 is for a head on ELMo, which --start_from of an architecture of")):
+        with pytest.raises(UsageProblem, match=re.escape(says)):
+            prepared(folder, f"--architecture={architecture}", f"--examples.sets={folder / file}",
+                     "--tune.elmo_layer=1", f"--start_from={start}", f"--{architecture}.length=24", "--train.batch=20")
+    with pytest.raises(UsageProblem, match="is for a head on ELMo"):
+        flags.parse(["--architecture=bert", "--tune.elmo_layer=1", "--start_from=there"], Experiment)
+    with pytest.raises(UsageProblem, match="must be at least -1"):
+        flags.parse(["--architecture=tagger", "--tune.elmo_layer=-2", "--start_from=there"], Experiment)
+
+
 def prepared(folder, *more):
     settings, _, _ = flags.parse([f"--corpus={folder / 'text.txt'}", *more], Experiment)
     place = levels.Place(None, folder / "cache", lambda: 0.0, (0,), (0,))
@@ -301,10 +345,11 @@ def prepared(folder, *more):
 
 
 @pytest.mark.parametrize(("architecture", "file", "more", "says"), [
-    ("tagger", "ba\tO\nce\n", [], ".conll:2: expected a word, a tab and O, B-TYPE or I-TYPE"),
+    ("tagger", "ba\tO\nce\n", [], ".conll:2: expected a word, a tab and its tag (of entities O, B-TYPE or I-TYPE)"),
     ("tagger", "\n\n", [], "holds no sentences"),
     ("tagger", "ba\tO\n", [], "1 texts, fewer than --train.batch=20 holds: lower it"),
-    ("tagger", None, [], "no such file, and none of wnut17, conll2003; did you mean conll2003?; a file has a word"),
+    ("tagger", None, [],
+     "no such file, and none of wnut17, conll2003, ptb-pos; did you mean conll2003?; a file has a word"),
     ("tagger", "ba\tO\n" * 9, ["--examples.columns=a,b"], "--examples.columns is for examples of whole texts"),
     ("reader", "{", [], ".json:1: not JSON"),
     ("reader", '{"data": [{"paragraphs": [{"context": "ba", "qas": [{"id": "7", "question": "?", "answers": '

@@ -37,10 +37,14 @@ def model(words: Sequence[str], vectors: Float[np.ndarray, "V D"], cut: Words) -
     return folder.in_use("averaging", config, {"words": jnp.asarray(table)}, Pieces(engine, SPECIAL, Settings(Path())))
 
 
-def of_elmo(model: Elmo, texts: Iterable[str]) -> Contextual:
-    """ELMo over the words of these texts, its layers mixed as they are; what goes on from it is of them alone."""
+def of_elmo(model: Elmo, texts: Iterable[str], layer: int = -1) -> Contextual:
+    """ELMo over the words of these texts, its layers mixed as they are; what goes on from it is of them alone.
+
+    `layer` is the one that is read instead of the mixture, if any.
+    """
     pieces, L1 = numbered(texts, model.tokenizer), model.config.layers + 1
     spelling = elmo_words.Spelling(Characters(model.config.characters.longest).ids(pieces.tokens))
     mix = model.mixture._asdict() if model.mixture else {"weights": jnp.zeros(L1), "scale": jnp.ones(())}
+    mix = elmo_words.alone(layer, L1) if layer >= 0 else mix
     config = elmo_words.Config(model.config, spelling)
     return Contextual(elmo_words, "elmo", config, {**model.params, "mix": mix}, pieces, model.pipeline, model.devices)

@@ -6,34 +6,23 @@ to be strict):
 
     precision = found / predicted     recall = found / annotated     F1 = 2 precision recall / (precision + recall)
 
-WNUT17 (Derczynski et al. 2017) and CoNLL-2003 (Tjong Kim Sang and De Meulder 2003) are read. Frozen vectors are
-measured by a probe: a logistic regression from the vector of each word to its tag.
+Of tags that mark each word by itself, parts of speech, the accuracy is measured. Frozen vectors are measured by a
+probe: a logistic regression from the vector of each word to its tag.
 """
 import collections
-import dataclasses
-import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from embeddings.contextual.tokens import of_words
-from embeddings.evaluation import reading, scores
+from embeddings.evaluation import scores, tagged
 from embeddings.evaluation.classification import fitted
 from embeddings.evaluation.scores import Result, Score
 from embeddings.evaluation.table import Table
-from embeddings.problems import Problem
+from embeddings.evaluation.tagged import Tagged
 
-SETS = {
-    "WNUT17": tuple(Path("ner/wnut17") / name
-                    for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")),
-    "CoNLL-2003": tuple(Path("ner/conll2003") / name for name in ("train.txt", "valid.txt", "test.txt")),
-}
-"""Training, development and test part, in a folder of data sets."""
-WHAT = "tagged words"
-DOCUMENT = "-DOCSTART-"
 ITERATIONS = 1000
 """Of the probe's logistic regression at most: enough to converge."""
 
@@ -44,57 +33,6 @@ WordsInContext = Callable[[Sequence[Words]], Sequence[Float[np.ndarray, "T D"]]]
 """Sentences in, a row for every word out."""
 Entity = tuple[str, int, int]
 """Type, first word, and the word behind the last."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tagged:
-    """Sentences, and a tag for every word."""
-
-    name: str
-    sentences: tuple[tuple[str, ...], ...]
-    tags: tuple[tuple[str, ...], ...]
-
-
-def find(data: Path) -> tuple[str, ...]:
-    """The sets that are whole in a folder of data sets."""
-    return tuple(name for name, parts in SETS.items() if all((data / path).is_file() for path in parts))
-
-
-def read(data: Path, name: str = "WNUT17") -> tuple[Tagged, Tagged, Tagged]:
-    """The training, development and test part of a set. Raises Problem with file and line."""
-    train, valid, test = (conll(data / path, name) for path in SETS[name])
-    return train, valid, test
-
-
-def conll(path: Path, name: str) -> Tagged:
-    """Lines of a word and its tag by a tab, or of columns by blanks, the first the word, the last its tag.
-
-    Blank lines part sentences; lines that begin a document (-DOCSTART-) are left out. Raises Problem with file and
-    line.
-    """
-    sentences, tags, words = [], [], []
-    for number, line in enumerate([*reading.lines(path, WHAT), ""], 1):
-        if not line.strip():
-            if words:
-                sentence, marks = zip(*words, strict=True)
-                sentences.append(sentence)
-                tags.append(marks)
-            words = []
-            continue
-        word, parted, tag = line.partition("\t") if "\t" in line else _ends(line)
-        if not parted or not word.strip() or not re.fullmatch(r"O|[BI]-\S+", tag):
-            raise Problem(f"{path}:{number}: expected a word, a tab and O, B-TYPE or I-TYPE: correct the line")
-        if word != DOCUMENT:
-            words.append((word, tag))
-    if not sentences:
-        raise Problem(f"{path}: holds no sentences: copy it again")
-    return Tagged(name, tuple(sentences), tuple(tags))
-
-
-def _ends(line: str) -> tuple[str, bool, str]:
-    """The first and the last of columns, and whether there are two."""
-    columns = line.split()
-    return columns[0], len(columns) > 1, columns[-1]
 
 
 def types(one: Tagged) -> set[str]:
@@ -141,12 +79,16 @@ def _share(part: int, whole: int) -> float:
 
 
 def evaluate(tag: Tag, sets: Sequence[Tagged], method: str = "tagger", covered: Sequence[int] = ()) -> Result:
-    """The measures of all sets; `covered` are the words of each that have a vector, all unless said."""
+    """The measures of all sets, accuracy where tags are of no entities.
+
+    `covered` are the words of each that have a vector, all unless said.
+    """
     measured = []
     for number, one in enumerate(sets):
         words = sum(map(len, one.sentences))
         known = covered[number] if covered else words
-        values = measures(one.tags, tag(one.sentences))
+        found = tag(one.sentences)
+        values = measures(one.tags, found) if one.of_entities else {"accuracy": tagged.accuracy(one.tags, found)}
         measured += [Score(one.name, name, value, known, words) for name, value in values.items()]
     return Result(method, tuple(measured))
 

@@ -292,19 +292,29 @@ def started_from(settings: Experiment, texts: Callable[[], Iterator[str]]) -> Co
     model = encoder.load(settings.start_from)
     if isinstance(model, encoder.WordVectors):
         model = words.model(model.words, np.asarray(model.vectors), model.tokenizer)
+    _check_layer(settings, model)
     if isinstance(model, Elmo):
         if getattr(settings.model, "joined", False):
             raise UsageProblem(f"--{settings.architecture}.joined=true: --start_from={settings.start_from} is ELMo, "
                                "which reads single texts: leave it out")
         given = settings.architecture == "tagger" or settings.text.tokenizer == "whitespace"
         cut = dataclasses.replace(model.tokenizer, tokenizer="whitespace") if given else model.tokenizer
-        model = words.of_elmo(dataclasses.replace(model, tokenizer=cut), texts())
+        model = words.of_elmo(dataclasses.replace(model, tokenizer=cut), texts(), settings.tune.elmo_layer)
     if not isinstance(model, Contextual):
         raise UsageProblem(f"--start_from={settings.start_from} is no contextual model: name another")
     if not model.config.is_transformer:
         _check_no_transformer(settings)
     sequences.check_sizes(settings, model)
     return dataclasses.replace(model, config=sequences.retrained(model.config, settings.model))
+
+
+def _check_layer(settings: Experiment, model: Any) -> None:
+    """Raises UsageProblem where one layer of ELMo is asked for and the model is another, or has fewer."""
+    flag, start = f"--tune.elmo_layer={settings.tune.elmo_layer}", f"--start_from={settings.start_from}"
+    if settings.tune.elmo_layer >= 0 and not isinstance(model, Elmo):
+        raise UsageProblem(f"{flag} is for ELMo, which {start} is not: leave it out")
+    if isinstance(model, Elmo) and settings.tune.elmo_layer > model.config.layers:
+        raise UsageProblem(f"{flag}: {start} has 0 (the words' own vectors) to {model.config.layers}: lower it")
 
 
 def _check_no_transformer(settings: Experiment) -> None:

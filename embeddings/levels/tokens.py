@@ -18,9 +18,9 @@ from embeddings.contextual.elmo import Elmo
 from embeddings.contextual.model import Contextual
 from embeddings.contextual.texts import Reading
 from embeddings.corpus import marked
-from embeddings.evaluation import answers, entities
+from embeddings.evaluation import answers, tagged
 from embeddings.evaluation.answers import QuestionSet
-from embeddings.evaluation.entities import Tagged
+from embeddings.evaluation.tagged import Tagged
 from embeddings.experiment import Experiment
 from embeddings.formats.tasks import ANSWERS, TAGS
 from embeddings.levels import Place, sentences
@@ -36,8 +36,9 @@ Set = Tagged | QuestionSet
 Read = Callable[[Path], Set]
 KNOWN: dict[str, dict[str, Read]] = {
     "tagger": {
-        "wnut17": lambda data: entities.read(data, "WNUT17")[0],
-        "conll2003": lambda data: entities.read(data, "CoNLL-2003")[0],
+        "wnut17": lambda data: tagged.read(data, "WNUT17")[0],
+        "conll2003": lambda data: tagged.read(data, "CoNLL-2003")[0],
+        "ptb-pos": lambda data: tagged.read(data, "PTB")[0],
     },
     "reader": {
         "subjqa": lambda data: answers.subjqa(data / answers.SUBJQA["train"], "SubjQA"),
@@ -47,7 +48,7 @@ KNOWN: dict[str, dict[str, Read]] = {
     },
 }
 """Sets by name, each read from a folder of data sets: the training parts, of XQuAD all English questions."""
-FILES = {"tagger": "a word, a tab and O, B-TYPE or I-TYPE a line", "reader": ".json as SQuAD's, or .csv as SubjQA's"}
+FILES = {"tagger": "a word, a tab and its tag a line", "reader": ".json as SQuAD's, or .csv as SubjQA's"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def _found(name: str, settings: Experiment, place: Place) -> Set:
         raise UsageProblem(f"--examples.sets={name}: no such file, and none of {', '.join(known)}"
                            f"{suggestion(name, known)}; a file has {FILES[settings.architecture]}")
     if settings.architecture == "tagger":
-        return entities.conll(path, name)
+        return tagged.read_file(path, name)
     return answers.squad(path, name) if path.suffix == ".json" else answers.subjqa(path, name)
 
 

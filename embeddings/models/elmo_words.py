@@ -6,6 +6,9 @@ trained with them. What the task reads of it is dropped out as its inputs are.
 
     h_t = gamma sum_l s_l h_tl,   s = softmax(w)
 
+To see what a layer holds (section 5.3), it is read alone: s is 1 for it and 0 for the others, gamma 1, and neither is
+trained.
+
 A row holds several texts, each with its beginning and end, which are words here but none of the text's own.
 
 Shapes: B rows, T positions, C characters of a word, D width of one direction, V words, L1 layers, the words' own
@@ -30,6 +33,8 @@ BEGIN, END = 0, 1
 """Numbers of the words that stand for the beginning and the end of a text."""
 LONGEST = 1024
 """Words of a text that are read, its beginning and end among them."""
+_OUT = -1e9
+"""w of a layer that does not count, beside 0: the exponential is 0, exactly, and so is its gradient."""
 _MIXED = 1
 """Where something is dropped that the language model's own dropout does not reach."""
 
@@ -70,6 +75,11 @@ def init(key: PRNGKeyArray, config: Config) -> Params:
     """A language model at random, its layers mixed in equal parts: w = 0, gamma = 1."""
     mix = {"weights": jnp.zeros(config.elmo.layers + 1), "scale": jnp.ones(())}
     return elmo.init(key, config.elmo) | {"mix": mix}
+
+
+def alone(layer: int, layers: int) -> Params:
+    """The mixture that is one of so many layers, L1."""
+    return {"weights": jnp.where(jnp.arange(layers) == layer, 0.0, _OUT), "scale": jnp.ones(())}
 
 
 def apply(

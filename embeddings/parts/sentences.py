@@ -13,9 +13,9 @@ class Examples:
     sets: tuple[str, ...] = ("python_docs",)
     """Known sets by name (pairs and triplets: python_docs, snli, snli-entailment, snli-triplets, stsb, mrpc,
     mrpc-paraphrases, quora, flickr8k; texts with a class: sst2, sst5, trec, subj, banking77; GLUE's: glue-cola,
-    glue-sst-2, glue-mrpc, glue-sts-b, glue-qqp, glue-mnli, glue-qnli, glue-rte; of tagger wnut17, conll2003; of reader
-    squad, squad2, subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab and a tag
-    (or as CoNLL's), of reader .json as SQuAD's."""
+    glue-sst-2, glue-mrpc, glue-sts-b, glue-qqp, glue-mnli, glue-qnli, glue-rte; of tagger wnut17, conll2003, ptb-pos;
+    of reader squad, squad2, subjqa, xquad), or files: .jsonl, .csv, .tsv, .parquet; of tagger lines of a word, a tab
+    and a tag (or as CoNLL's), or a treebank's .mrg, of reader .json as SQuAD's."""
     weights: tuple[float, ...] = ()
     """How much of a batch each set gives; empty goes by their sizes."""
     columns: tuple[str, ...] = ("text1", "text2")
@@ -89,8 +89,11 @@ class Tune:
 
     layers: Annotated[int, Range(at_least=-1)] = -1
     """Last layers that are trained; the others stay, and so do tables of embeddings. -1 trains all. Word vectors and
-    ELMo are trained whole (-1) or not (0); the mixture of ELMo's layers always is."""
+    ELMo are trained whole (-1) or not (0); the mixture of ELMo's layers always is, unless one layer is read."""
     only: Literal["all", "embeddings", "norms"] = "all"
     """Whether only tables of embeddings, or only the norms' scales and biases, are trained of the encoder."""
+    elmo_layer: Annotated[int, Range(at_least=-1)] = -1
+    """The one layer of ELMo that is read as it is, 0 the words' own vectors; -1 reads the mixture of all. What goes on
+    from such a run keeps to its layer."""
     decay: Annotated[float, Range(above=0, at_most=1)] = 1.0
     """Each layer's rate as a share of the one's above it; embeddings come below the first."""

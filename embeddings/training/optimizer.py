@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int
 from embeddings import experiment
 
 TASKS = frozenset({"mix"})
-"""Parameters of an encoder that belong to the task and are always trained: ELMo's mixture of layers."""
+"""Parameters of an encoder that belong to the task and are trained whatever else stays: ELMo's mixture of layers,
+unless one layer is read."""
 Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 
 
@@ -102,7 +103,8 @@ def tuned(
     so is what of it belongs to the task.
     """
     layers = encoder.stack.layers
-    if tune.layers < 0 and tune.only == "all" and tune.decay == 1:
+    mixed = tune.elmo_layer < 0
+    if tune.layers < 0 and tune.only == "all" and tune.decay == 1 and mixed:
         return transformation
 
     def beside(names: list[str]) -> bool:
@@ -114,7 +116,7 @@ def tuned(
     def is_trained(path: tuple) -> bool:
         names = [_name(part) for part in path]
         if beside(names):
-            return True
+            return mixed or names[:2] != ["model", "model"]
         if tune.only == "norms":
             return "scale" in names or (names[-1] == "bias" and "norm" in names[-2])
         if tune.only == "embeddings":

@@ -1,13 +1,9 @@
-import re
-import types
-
 import numpy as np
 import pytest
 
 from embeddings.encoder import WordVectors
-from embeddings.evaluation import entities, tasks
-from embeddings.evaluation.entities import Tagged
-from embeddings.problems import Problem
+from embeddings.evaluation import entities
+from embeddings.evaluation.tagged import Tagged
 
 KINDS = ("person", "creative-work")
 
@@ -98,46 +94,3 @@ def test_any_tagger_is_measured():
     result = entities.evaluate(lambda sentences: [["B-x"] * len(words) for words in sentences], [one])
     assert result.value("mine", "precision") == pytest.approx(1 / 3) and result.value("mine", "recall") == 1
     assert (result.measured[0].covered, result.measured[0].total) == (3, 3)
-
-
-def test_tagged_words_are_read(tmp_path):
-    path = tmp_path / "x.conll"
-    path.write_text("\na\tO\nb c\tB-x\n\t\n\nd\tI-creative-work\n")
-    found = entities.conll(path, "mine")
-    assert found.sentences == (("a", "b c"), ("d",)) and found.tags == (("O", "B-x"), ("I-creative-work",))
-
-
-def test_columns_of_conll_are_read(tmp_path):
-    (tmp_path / "ner/conll2003").mkdir(parents=True)
-    for part in ("train", "valid", "test"):
-        (tmp_path / f"ner/conll2003/{part}.txt").write_text(
-            "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nBonn NNP I-NP I-LOC\n")
-    assert entities.find(tmp_path) == ("CoNLL-2003",)
-    train, _, _ = entities.read(tmp_path, "CoNLL-2003")
-    assert train.sentences == (("EU", "rejects"), ("Bonn",)) and train.tags == (("B-ORG", "O"), ("I-LOC",))
-    assert entities.types(train) == {"ORG", "LOC"}
-    (task,) = tasks.tasks(["tags"], tmp_path)
-    knows, knows_less = ((lambda sentences: [["O"] * len(words) for words in sentences], tags)
-                         for tags in (("O", "B-LOC", "B-ORG"), ("O", "B-LOC")))
-    found = [task.scores(types.SimpleNamespace(tag=tag, head=types.SimpleNamespace(classes=tags)))
-             for tag, tags in (knows, knows_less)]
-    assert found[0]["CoNLL-2003 F1 tagger"] == 0 and found[1] == {}
-
-
-@pytest.mark.parametrize(("content", "complaint"), [
-    ("a\tO\nb\n", "x.conll:2: expected a word, a tab and O, B-TYPE or I-TYPE"),
-    ("a\tX-y\n", "x.conll:1: expected a word"),
-    ("a\tB-\n", "x.conll:1: expected a word"),
-    ("\tO\n", "x.conll:1: expected a word"),
-    ("\n\n", "x.conll: holds no sentences"),
-])
-def test_a_broken_file_is_named(tmp_path, content, complaint):
-    (tmp_path / "x.conll").write_text(content)
-    with pytest.raises(Problem, match=re.escape(complaint)):
-        entities.conll(tmp_path / "x.conll", "mine")
-
-
-def test_wnut17_has_its_published_size(data):
-    parts = entities.read(data)
-    assert [len(part.sentences) for part in parts] == [3394, 1009, 1287]
-    assert [sum(len(entities.entities(tags)) for tags in part.tags) for part in parts] == [1975, 836, 1079]

@@ -12,7 +12,7 @@ from embeddings.contextual import words
 from embeddings.contextual.elmo import Elmo
 from embeddings.inputs.packing import laid, pack
 from embeddings.inputs.sequences import Tokens
-from embeddings.models import elmo, elmo_words, sentence_bert
+from embeddings.models import character_cnn, elmo, elmo_words, sentence_bert
 from embeddings.models.pooling import POOLINGS
 from embeddings.tokenizers.words import Words
 
@@ -67,6 +67,21 @@ def test_texts_are_pooled_as_in_use(model, start, pooling):
     np.testing.assert_allclose([made[places[n][0], places[n][1] - 1] for n in known], want, atol=1e-5)
     empty = places[TEXTS.index("")]
     assert not made[empty[0], empty[1] - 1].any()
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_one_layer_is_read_as_it_is(model, layer):
+    """Whatever mixture the model came with."""
+    start = words.of_elmo(model, TEXTS, layer)
+    tokens, _ = rows(start)
+    params = jax.tree.map(jnp.asarray, start.params)
+    own = character_cnn.apply(params["characters"], model.config.characters,
+                              jnp.asarray(start.config.spelling.table)[tokens.ids], "float32")
+    states = elmo.contextual(params["lstm"], model.config, own, tokens.segments, outputs={elmo.STATES}).states
+    found = apply(params, start.config, tokens).hidden
+    np.testing.assert_allclose(found, states[layer], atol=1e-5)
+    assert np.abs(states[layer] - states[layer - 1]).max() > 0.1
+    assert jax.nn.softmax(start.params["mix"]["weights"]).tolist() == [float(n == layer) for n in range(3)]
 
 
 def test_the_gradient_of_the_mixture_is_that_of_differences(start):

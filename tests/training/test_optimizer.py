@@ -106,6 +106,8 @@ def test_neither_biases_nor_the_scales_of_norms_decay():
     ({"layers": 0}, {"words": 0, "layers": [0, 0, 0], "scale": [0, 0, 0], "head": 1}),
     ({"only": "norms"}, {"words": 0, "layers": [0, 0, 0], "scale": [1, 1, 1], "head": 1}),
     ({"only": "embeddings"}, {"words": 1, "layers": [0, 0, 0], "scale": [0, 0, 0], "head": 1}),
+    ({"elmo_layer": 1}, {"words": 1, "layers": [1, 1, 1], "scale": [1, 1, 1], "head": 1}),
+    ({"layers": 0, "elmo_layer": 0}, {"words": 0, "layers": [0, 0, 0], "scale": [0, 0, 0], "head": 1}),
     ({"decay": 0.5}, {"words": 0.125, "layers": [0.25, 0.5, 1], "scale": [0.25, 0.5, 1], "head": 1}),
 ])
 @pytest.mark.parametrize("stacked", [True, False])
@@ -129,4 +131,5 @@ def test_what_is_tuned_moves_and_what_is_not_stays(tune, trained, stacked):
     found = {"words": -float(inner["words"][0]), "layers": moved("output", "kernel"), "scale": moved("norm", "scale"),
              "head": -float(change["objective"][0])}
     assert found == trained
-    assert inner["mix"]["weights"].tolist() == [-1, -1]  # the task's own, whatever is tuned
+    mixed = "elmo_layer" not in tune
+    assert inner["mix"]["weights"].tolist() == [-mixed, -mixed]  # the task's own, whatever else is tuned

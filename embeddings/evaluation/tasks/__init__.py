@@ -20,7 +20,8 @@
                         Banking77, and of pairs MRPC and SNLI, that have the same ones
         regression      Pearson's and Spearman's correlation of its numbers for the pairs of the STS benchmark
         glue-cola, -sst-2, -mrpc, -sts-b, -qqp, -mnli, -qnli, -rte    the development part of one of GLUE's tasks
-        tags            named entities of those of WNUT17 and CoNLL-2003 whose types are the model's
+        tags            named entities of those of WNUT17 and CoNLL-2003 whose types are the model's, and accuracy of
+                        parts of speech on the Penn Treebank's where its tags are
         answers         spans that answer the questions of SubjQA, XQuAD and SQuAD
     a model of running text
         perplexity      how well it predicts a text

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from embeddings.evaluation import answers, entities, scores
+from embeddings.evaluation import answers, entities, scores, tagged
 from embeddings.evaluation.tasks.task import Kind, Options, Result, Task, unless_all
 
 
 def _entities(name: str, data: Path, options: Options) -> Task:
-    train, _, test = entities.read(data)
+    train, _, test = tagged.read(data)
 
     def run(model: Any) -> tuple[Result, ...]:
         vectors = entities.in_context if hasattr(model, "tokens") else entities.looked_up
@@ -20,17 +20,18 @@ def _entities(name: str, data: Path, options: Options) -> Task:
 
 def _tags(name: str, data: Path, options: Options) -> Task:
     sets = []
-    for found in entities.find(data):
-        _, valid, test = entities.read(data, found)
-        sets += [dataclasses.replace(valid, name=f"{found} dev"), test]
-    note = "Whole entities of the right type, times 100."
+    for found in tagged.find(data):
+        train, valid, test = tagged.read(data, found)
+        sets += [(one, train.different) for one in (dataclasses.replace(valid, name=f"{found} dev"), test)]
+    note = "Whole entities of the right type; of parts of speech words with the right tag; times 100."
 
     def run(model: Any) -> tuple[Result, ...]:
-        own = [one for one in sets if entities.types(one) <= {tag.partition("-")[2] for tag in model.head.classes}]
+        classes = {*model.head.classes}
+        kinds = {tag.partition("-")[2] for tag in classes}
+        own = [one for one, known in sets if (entities.types(one) <= kinds if one.of_entities else known <= classes)]
         return (entities.evaluate(model.tag, own),)
 
-    return Task(name, "tags", run,
-                lambda results: scores.table("Named entities", results, "words", (note,)))
+    return Task(name, "tags", run, lambda results: scores.table("Tags", results, "words", (note,)))
 
 
 def _answers(name: str, data: Path, options: Options) -> Task:
@@ -47,8 +48,8 @@ def _answers(name: str, data: Path, options: Options) -> Task:
 
 KINDS = {
     "entities": Kind(
-        lambda data: unless_all(data, entities.SETS["WNUT17"]), _entities),
-    "tags": Kind(lambda data: None if entities.find(data) else unless_all(data, entities.SETS["WNUT17"]), _tags),
+        lambda data: unless_all(data, tagged.SETS["WNUT17"]), _entities),
+    "tags": Kind(lambda data: None if tagged.find(data) else unless_all(data, tagged.SETS["WNUT17"]), _tags),
     "answers": Kind(
         lambda data: None if answers.find(data) else f"{data / answers.XQUAD.parent} holds no questions", _answers),
 }

@@ -26,11 +26,16 @@ def check(settings: Experiment, encoder: Any, mesh: Mesh) -> None:
 def held(settings: Experiment, encoder: Any) -> Any:
     """The parameters of an encoder, no gradient made for them where none of its layers is trained.
 
-    What belongs to the task (optimizer.TASKS) has its gradient all the same.
+    What belongs to the task (optimizer.TASKS) has its gradient all the same, unless one layer of ELMo is read.
     """
-    if settings.tune.layers != 0 or settings.tune.only != "all":
-        return encoder
-    return {name: part if name in optimizer.TASKS else jax.lax.stop_gradient(part) for name, part in encoder.items()}
+    tune = settings.tune
+    stay, mixed = tune.layers == 0 and tune.only == "all", tune.elmo_layer < 0
+
+    def one(name: str, part: Any) -> Any:
+        held = not mixed if name in optimizer.TASKS else stay
+        return jax.lax.stop_gradient(part) if held else part
+
+    return {name: one(name, part) for name, part in encoder.items()}
 
 
 def frozen_layers(settings: Experiment, encoder: Any) -> int:

@@ -211,6 +211,12 @@ class Experiment:
         if model.joined and (model.loss not in ("softmax", "regression") or set(model.parts) != {"u"}):
             raise UsageProblem(f"--{part}.joined=true makes one vector of two texts: add --{part}.loss=softmax or "
                                f"regression, and --{part}.parts=u")
+        if model.both_orders and not model.joined:
+            raise UsageProblem(f"--{part}.both_orders=true is for two texts that are read as one: add --{part}.joined="
+                               "true")
+        if model.both_orders and self.export:
+            raise UsageProblem(f"--export={self.export}: others' folders cannot say that pairs are read in both "
+                               "orders: leave it out: the run's folder is what there is then")
         if model.joined and model.matryoshka:
             raise UsageProblem(f"--{part}.matryoshka is for vectors of single texts, which --{part}.joined=true does "
                                "not make: leave it out")

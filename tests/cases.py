@@ -71,6 +71,11 @@ CASES = {
         "--sentence_bert.parts=u", "--sentence_bert.pooling=cls", "--sentence_bert.dense=32",
         "--examples.label=class", "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
     ],
+    "cross-encoder, both orders, softmax, adamw": [
+        "--architecture=sentence_bert", "--sentence_bert.joined=true", "--sentence_bert.both_orders=true",
+        "--sentence_bert.loss=softmax", "--sentence_bert.parts=u", "--examples.label=class",
+        "--optimizer.name=adamw", "--optimizer.learning_rate=0.002",
+    ],
     "USE, Transformer, in-batch, adamw": [
         "--architecture=universal_sentence_encoder", "--universal_sentence_encoder.dense=24", "--optimizer.name=adamw",
         "--optimizer.learning_rate=0.002", ROUNDING,

@@ -1,4 +1,5 @@
 """Models of sentences through the real command: trained, exported, opened; and what is refused before training."""
+import dataclasses
 import itertools
 import json
 import os
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import commands
+import jax
 import numpy as np
 import pytest
 import small
@@ -17,6 +19,7 @@ from embeddings.contextual import folder as folders
 from embeddings.evaluation import tasks
 from embeddings.evaluation.tasks.task import Options
 from embeddings.experiment import Experiment
+from embeddings.formats.sentence_transformers import Dense
 from embeddings.heads import tasks as heads
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
@@ -142,6 +145,9 @@ def broken(folder, name, *rows, header="text1,text2,score"):
     (FINE, ["--sentence_bert.joined=true", "--sentence_bert.loss=softmax", "--examples.label=score"], "parts=u"),
     (FINE, [*JOINED, "--examples.label=score", "--sentence_bert.matryoshka=8"],
      "--sentence_bert.matryoshka is for vectors of single texts, which --sentence_bert.joined=true does not make"),
+    (FINE, ["--sentence_bert.both_orders=true"], "for two texts that are read as one: add --sentence_bert.joined=true"),
+    (FINE, [*JOINED, "--sentence_bert.both_orders=true", "--examples.label=score", "--export=out"],
+     "--export=out: others' folders cannot say that pairs are read in both orders: leave it out"),
     (FINE, [*JOINED, "--examples.label=score", "--examples.columns=text1"],
      "its examples have 1 texts, loss softmax needs 2"),
     (FINE, [*JOINED, "--examples.label=score", "--export=out"],
@@ -291,6 +297,50 @@ def test_a_pair_is_read_as_one(folder):
         model.encode(asked, windows=2)
     (task,) = tasks.tasks(["documentation"], None, Options(cache=folder / "cache"))
     assert task.lacking(model) == "needs an encoder of texts, and the model reads pairs of texts as one"
+
+
+@pytest.mark.parametrize("loss", ["softmax", "regression"])
+def test_a_pair_is_read_in_both_orders(folder, loss):
+    """The class, or number, is whether both texts have a word in common."""
+    draw, rows = np.random.default_rng(1), []
+    for n in range(40):
+        first, second = draw.choice(WORDS, (2, 3), replace=False)
+        rows.append(f"{' '.join(first)},{first[0] if n % 2 else second[0]} {second[1]},{n % 2}")
+    name = broken(folder, "orders.csv", *rows, header="text1,text2,class")
+    run, dry = folder / f"orders-{loss}", ["--sentence_bert.dropout=0", "--sentence_bert.attention_dropout=0"]
+    more = [*JOINED, *dry, name, f"--sentence_bert.loss={loss}", "--sentence_bert.both_orders=true",
+            "--examples.label=class", "--sentence_bert.pooling=lasttoken", "--sentence_bert.dense=12"]
+    done = commands.run(
+        [sys.executable, "-W", "error", "-m", "embeddings.train", *command(folder, *more), f"--run={run}",
+         "--train.steps=4"],
+        env=os.environ | {"EMBEDDINGS_CACHE": str(folder / "cache")}, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    model = embeddings.load(run)
+    pairs = [tuple(row.split(",")[:2]) for row in rows]
+    turned = [pair[::-1] for pair in pairs]
+    s = (model.encode(pairs) + model.encode(turned)) @ model.head.params["kernel"] + model.head.params["bias"]
+    for asked in (pairs, turned):
+        if loss == "softmax":
+            found = model.classify(asked).probabilities
+            np.testing.assert_allclose(found, np.exp(s) / np.exp(s).sum(axis=1, keepdims=True), atol=1e-5)
+        else:
+            np.testing.assert_allclose(model.predict(asked), s[:, 0], atol=1e-5)
+
+    job, wanted = prepared(folder, *more), np.array([n % 2 for n in range(40)])
+    state = job.start(0)
+    params = jax.device_get(state["params"])
+    _, sums = job.step(state, job.place(0).arrays)
+    head = dataclasses.replace(model.head, params=params["objective"])
+    steps = tuple(Dense(*weights, "tanh") for weights in params["model"]["steps"])
+    began = dataclasses.replace(
+        model, params=params["model"]["model"], head=head, pipeline=dataclasses.replace(model.pipeline, steps=steps))
+    if loss == "softmax":
+        each = -np.log(began.classify(pairs).probabilities[np.arange(40), wanted])
+        assert '.classify([("a text", "another one")])' in done.stdout
+    else:
+        each = (began.predict(pairs) - wanted) ** 2
+    np.testing.assert_allclose(float(sums["loss"][0] / sums["loss"][1]), each.mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["pooler", "step"])

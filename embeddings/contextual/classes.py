@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embeddings.objectives.sentences import Linear
+from embeddings.objectives.sentences import SUM, Linear
 from embeddings.problems import UsageProblem
 
 
@@ -52,10 +52,12 @@ def predict(encode: Any, head: Head, joined: bool | None, texts: Sequence[Any]) 
 def _applied(encode: Any, head: Head, joined: bool | None, texts: Sequence[Any]) -> Float[Array, "n _"]:
     """Raises UsageProblem for single texts where pairs are wanted, and the other way round.
 
-    `joined` says whether the encoder reads pairs as one, see Pipeline.
+    `joined` says whether the encoder reads pairs as one, see Pipeline; a head of their sum is given both orders.
     """
     if joined or joined is None:
-        return head.linear.apply(head.params, jnp.asarray(encode(texts))[:, None])
+        turned = [tuple(pair)[::-1] for pair in texts] if SUM in head.parts else []
+        vectors = jnp.asarray(encode([*texts, *turned] if turned else texts))
+        return head.linear.apply(head.params, jnp.stack(jnp.split(vectors, 1 + (SUM in head.parts)), axis=1))
     wanted = head.linear.texts
     rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
     for number, row in enumerate(rows):

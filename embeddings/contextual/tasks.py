@@ -12,6 +12,7 @@ from embeddings.formats import tasks
 from embeddings.formats.families import FAMILIES
 from embeddings.formats.sentence_transformers import Dense
 from embeddings.formats.tasks import ANSWERS, CLASSES, TAGS, TASKS, TaskHead
+from embeddings.objectives.sentences import SUM
 from embeddings.parts import tokens as parts
 from embeddings.problems import Problem
 
@@ -72,7 +73,7 @@ def kept(model: Contextual) -> TaskHead | None:
     """What a folder keeps of a model's head; None of one that no class has, and of a model of vectors.
 
     A reader without a bias gets zeros for it. Raises Problem for a tagger, a reader or a cross-encoder with a head that
-    no class has.
+    no class has, and for one that reads pairs in both orders.
     """
     head, family = model.head, model.family
     missing = isinstance(head, Tagger | Reader) and absent(family, TAGS if isinstance(head, Tagger) else ANSWERS)
@@ -83,6 +84,9 @@ def kept(model: Contextual) -> TaskHead | None:
     if isinstance(head, Reader):
         settings = {theirs: getattr(head, ours) for theirs, ours in READER.items()}
         return TaskHead(ANSWERS, family, settings=settings, params={"bias": np.zeros(2, np.float32)} | head.params)
+    if isinstance(head, Head) and SUM in head.parts:
+        raise Problem("this model reads pairs in both orders and adds the vectors, which no folder of transformers can "
+                      "say: its run's folder is what there is of it")
     steps, width = model.pipeline.steps, model.config.stack.width
     params: Any = dict(head.params) if isinstance(head, Head) else {}
     said = [(step.kernel.shape[1], step.activation) if isinstance(step, Dense) else () for step in steps]

@@ -2,7 +2,8 @@
 
 A folder holds the ids of all texts one after another (int32), where each text starts (int64), and the labels (float32):
 a score as it is, a class by its number. Texts are cut to a length; special tokens are among the ids. Where the two
-texts of an example are read as one, it holds them as one text, and the type of each token (int8).
+texts of an example are read as one, it holds them as one text, or as one in each order, and the type of each token
+(int8).
 """
 import contextlib
 import dataclasses
@@ -81,7 +82,7 @@ def prepare(
     classes: tuple[str, ...] = (),
     skip: bool = False,
     progress: Progress | None = None,
-    joined: bool = False,
+    orders: int = 0,
 ) -> Stored:
     """The examples of a set, made or found in `cache`.
 
@@ -96,17 +97,18 @@ def prepare(
         classes: the classes that are known, in order; empty takes those that are found, sorted.
         skip: whether broken rows are counted and left out; otherwise the first one ends it.
         progress: told (what, done, all).
-        joined: whether the two texts of each example are read as one.
+        orders: 1 where the two texts of each example are read as one, 2 where in both orders; 0 where each is alone.
 
     Raises Problem with file and row for a broken row, a label that is no class or number, and where there are none.
     """
     described = {"format": FORMAT, "content": content, "tokenizer": pieces.digest(), "longest": longest, "label": label,
-                 "classes": classes, "skip": skip} | ({"joined": True} if joined else {})
+                 "classes": classes, "skip": skip}
+    described |= {0: {}, 1: {"joined": True}, 2: {"joined": True, "orders": 2}}[orders]
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache / f"examples-{key}"
     if not folder.exists():
         with writing.written(folder) as part:
-            _Writer(part, name, pieces, longest, label, classes, skip, joined).write(examples, progress)
+            _Writer(part, name, pieces, longest, label, classes, skip, orders).write(examples, progress)
     return Stored(folder)
 
 
@@ -119,7 +121,7 @@ class _Writer:
     label: str
     classes: tuple[str, ...]
     skip: bool
-    joined: bool = False
+    orders: int = 0
     broken: int = 0
     first_broken: str = ""
     columns: int = 0
@@ -129,7 +131,7 @@ class _Writer:
         """All files of the folder."""
         labels: list[Any] = []
         total = 0
-        names = ("ids", "starts", *(["types"] if self.joined else []))
+        names = ("ids", "starts", *(["types"] if self.orders else []))
         with contextlib.ExitStack() as files:
             ids, starts, *types = (files.enter_context((self.part / name).open("wb")) for name in names)
             np.zeros(1, "<i8").tofile(starts)
@@ -147,7 +149,7 @@ class _Writer:
             why = f", but {self.broken} broken rows, the first {self.first_broken}" if self.broken else ""
             raise Problem(f"{self.name}: no example in it{why}: name other --examples.sets")
         self._numbers(labels).astype("<f4").tofile(self.part / "labels")
-        manifest = {"columns": 1 if self.joined else self.columns, "classes": self.classes, "broken": self.broken,
+        manifest = {"columns": self.orders or self.columns, "classes": self.classes, "broken": self.broken,
                     "cut": self.cut, "first_broken": self.first_broken}
         (self.part / writing.MANIFEST).write_text(json.dumps(manifest))
 
@@ -170,9 +172,10 @@ class _Writer:
             yield some
 
     def _encoded(self, some: list[Example]) -> Encoded:
-        if self.joined:
-            encoded, cut = self.pieces.joined([example.texts for example in some], self.longest)
-            self.cut += cut
+        if self.orders:
+            pairs = [pair for example in some for pair in (example.texts[:2], example.texts[1::-1])[: self.orders]]
+            encoded, cut = self.pieces.joined(pairs, self.longest)
+            self.cut += cut // self.orders  # both orders of a pair have as many tokens
             return encoded
         whole = self.pieces.encode([text for example in some for text in example.texts], special=False)
         room = self.longest - self.pieces.added()

@@ -8,7 +8,8 @@
 
 An item is a text or a pair, its number 1 where the likeliest class is the right one and else 0, the score accuracy. The
 loss of an item is cross-entropy, of two vectors -log softmax(W [u; v; |u - v|] + c)[class], of one
--log softmax(W u + c)[class], with W and c the head's. Classes go by their names.
+-log softmax(W u + c)[class], of both orders of a pair -log softmax(W (u + v) + c)[class], with W and c the head's.
+Classes go by their names.
 
 Shapes: n texts, m items, k texts of an item, E width of a text's vector, Y classes.
 """
@@ -32,6 +33,7 @@ from embeddings.evaluation.tasks.classes import OWN
 from embeddings.evaluation.tasks.task import unless_all
 from embeddings.heads import bootstrap, measures
 from embeddings.heads.measures import Loss, Measure, Vectors
+from embeddings.objectives.sentences import SUM
 from embeddings.problems import Problem
 
 GLUE = {"mnli": ("glue-mnli", "MNLI-m"), "mnli-mm": ("glue-mnli", "MNLI-mm"),
@@ -81,11 +83,17 @@ def telling(model: Contextual) -> Telling:
     return Telling(**{field.name: getattr(model, field.name) for field in dataclasses.fields(model)})
 
 
+def _read(row: str | tuple[str, ...], model: Contextual) -> tuple[Any, ...]:
+    """What has a vector of a text or a pair: it, both of its texts, or both of its orders."""
+    if SUM in model.head.parts:
+        return row, row[::-1]
+    return (row,) if model.pipeline.joined is not False or model.head.linear.texts == 1 else row
+
+
 def of_told(one: Told, model: Contextual) -> Measure:
     """Accuracy of a model's own classes; its head is that of the model, which has all classes of the set."""
     head: Head = model.head
-    alone = model.pipeline.joined is not False or head.linear.texts == 1
-    texts, which = measures.distinct([text for row in one.texts for text in ((row,) if alone else row)])
+    texts, which = measures.distinct([text for row in one.texts for text in _read(row, model)])
     members = which.reshape(len(one.texts), -1)
     number = {name: n for n, name in enumerate(head.classes)}
     targets = np.array([number[label] for label in one.labels], np.int32)

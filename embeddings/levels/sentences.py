@@ -93,7 +93,7 @@ class Prepared:
     def parts(self) -> tuple[str, ...]:
         """What the model tells classes or numbers by, where it does."""
         part = self.settings.model
-        return part.parts if part.loss in ("softmax", "regression") and not part.matryoshka else ()
+        return sentences.parts(part) if part.loss in ("softmax", "regression") and not part.matryoshka else ()
 
     @property
     def told(self) -> tuple[int, tuple[str, ...]] | None:
@@ -128,7 +128,9 @@ class Prepared:
     def opening(self) -> str:
         """Examples and tokens."""
         number, tokens = sum(map(len, self.sets)), sum(some.tokens for some in self.sets)
-        texts = "two texts, read as one" if self.settings.model.joined else f"{self.sets[0].columns} texts"
+        part, texts = self.settings.model, f"{self.sets[0].columns} texts"
+        if part.joined:
+            texts = "two texts, read as one" + " in both orders" * part.both_orders
         return f"{number:,} examples of {texts}, {tokens:,} tokens"
 
     def model(self, tables: Any) -> Contextual | Elmo:
@@ -217,7 +219,7 @@ def prepare(settings: Experiment, source: tuple[Source, ...], place: Place, scre
             examples.prepare(
                 str(one), one.read(), one.content(), made, part.length, place.cache, one.label,
                 given.classes or (example_sets.CLASSES if one.name == "snli" else ()), given.broken == "skip",
-                screen.amount, part.joined,
+                screen.amount, part.joined + part.both_orders,
             )
             for one in source
         )

@@ -33,6 +33,8 @@ Sums = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 """Each quantity as (sum, weight): sums add up over steps; means do not."""
 Params = Any
 TINY = 1e-12
+SUM = "u+v"
+"""What the two orders of a pair are told by."""
 
 
 @runtime_checkable
@@ -72,7 +74,8 @@ class Linear:
     outputs: int
     """Y."""
     parts: tuple[str, ...] = ("u", "v", "|u-v|")
-    """Of u, v, |u-v| and u*v: what stands side by side; u alone is for single texts."""
+    """Of u, v, |u-v|, u*v and u+v: what stands side by side; u alone is for single texts. Of the two orders of a pair
+    u+v alone is taken (Radford et al. 2018, section 3.3)."""
 
     @property
     def texts(self) -> int:
@@ -86,7 +89,7 @@ class Linear:
     def apply(self, params: Params, vectors: Float[Array, "N C E"]) -> Float[Array, "N Y"]:
         """What comes out."""
         u, v = vectors[:, 0], vectors[:, self.texts - 1]
-        made = {"u": u, "v": v, "|u-v|": jnp.abs(u - v), "u*v": u * v}
+        made = {"u": u, "v": v, "|u-v|": jnp.abs(u - v), "u*v": u * v, SUM: u + v}
         return linear.apply(params, jnp.concatenate([made[part] for part in self.parts], axis=-1))
 
 

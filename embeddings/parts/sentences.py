@@ -50,6 +50,9 @@ class SentenceBert(Transformer):
     joined: bool = False
     """Whether an example's two texts are read as one, [CLS] a [SEP] b [SEP], so that they have one vector (a
     cross-encoder): for softmax and regression, with parts u."""
+    both_orders: bool = False
+    """Whether texts that are read as one are read in both orders, and the two vectors added, as OpenAI's GPT does for
+    pairs whose order says nothing."""
     temperature: Annotated[float, Range(above=0)] = 0.05
     """Cosines are divided by this (in_batch, simcse)."""
     learned_temperature: bool = False

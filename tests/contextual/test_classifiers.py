@@ -15,6 +15,7 @@ from embeddings.contextual.tasks import form
 from embeddings.contextual.tokens import Tagger
 from embeddings.formats.sentence_transformers import Dense
 from embeddings.formats.tasks import CLASSES, TASKS
+from embeddings.objectives.sentences import SUM
 from embeddings.problems import Problem, UsageProblem
 from embeddings.tokenizers.pieces import Pieces
 
@@ -72,6 +73,28 @@ def test_a_number_comes_back(tmp_path):
     back = embeddings.load(tmp_path / "out")
     assert back.head.classes == () and not hasattr(back, "classify")
     np.testing.assert_allclose(back.predict(PAIRS[:1]), model.predict(PAIRS[:1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["openai-gpt", "bert"])
+@pytest.mark.filterwarnings("ignore:.*more than 24 tokens")
+def test_both_orders_of_a_pair_are_added(family, tmp_path):
+    one = headed(tmp_path, family)
+    both = dataclasses.replace(one, head=dataclasses.replace(one.head, parts=(SUM,)))
+    turned = [pair[::-1] for pair in PAIRS]
+    u, v = one.encode(PAIRS), one.encode(turned)
+    assert np.abs(u - v).max() > 0.01
+    scores = (u + v) @ one.head.params["kernel"] + one.head.params.get("bias", 0)
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(both.classify(PAIRS).probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(both.classify(turned).probabilities, expected, atol=1e-5)
+    number = dataclasses.replace(both, head=dataclasses.replace(both.head, classes=()))
+    np.testing.assert_allclose(number.predict([list(pair) for pair in turned]), scores[:, 0], atol=1e-5)
+    assert both.classify([]).probabilities.shape == one.classify([]).probabilities.shape == (0, 3)
+    with pytest.raises(UsageProblem, match="text 1 \\(from 0\\): pairs are read, not single texts"):
+        both.classify([("a", "b"), "ab"])
+    with pytest.raises(Problem, match=r"reads pairs in both orders .* its run's folder is what there is of it"):
+        folders.write(tmp_path / "out", both)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_head_of_another_form_is_not_written(tmp_path):

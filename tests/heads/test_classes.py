@@ -13,9 +13,9 @@ from embeddings.heads.inside import Inside
 
 CLASSES = ("no", "yes", "maybe")
 EVERY = tuple((layer, head) for layer in range(3) for head in range(4))
-FORMS = {  # pairs read as one, pairs of vectors, single texts
+FORMS = {  # pairs read as one, pairs of vectors, single texts, pairs read as one whichever is first
     "joined": (True, ("u",), 2), "siamese": (False, ("u", "v", "|u-v|"), 2), "single": (False, ("u",), 1),
-    "folder": (None, ("u",), 2),
+    "folder": (None, ("u",), 2), "both orders": (True, ("u+v",), 2),
 }
 
 
@@ -62,7 +62,7 @@ def test_a_head_is_worth_what_zeros_in_its_place_cost(form, tmp_path):
         assert inside["without 2.3"] == judged.heads[11].without - judged.score
 
 
-@pytest.mark.parametrize("form", ["joined", "siamese"])
+@pytest.mark.parametrize("form", ["joined", "siamese", "both orders"])
 def test_importance_is_that_of_finite_differences(form):
     joined, parts, columns = FORMS[form]
     model, one = headed(CLASSES, joined, parts), told(12, columns)
@@ -76,7 +76,7 @@ def test_importance_is_that_of_finite_differences(form):
         mask[at] += step
         u = model.encode(measure.texts, head_mask=mask)[measure.loss(vectors).members]
         u, v = u[:, 0], u[:, -1]
-        made = {"u": u, "v": v, "|u-v|": np.abs(u - v)}
+        made = {"u": u, "v": v, "|u-v|": np.abs(u - v), "u+v": u + v}
         head = model.head.params
         logits = np.concatenate([made[part] for part in parts], 1) @ head["kernel"] + head["bias"]
         return np.asarray(-jax.nn.log_softmax(jnp.asarray(logits), axis=1))[np.arange(len(u)), number]

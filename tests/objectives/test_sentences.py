@@ -61,14 +61,14 @@ def test_contrastive():
 
 @pytest.mark.parametrize("parts", [
     ("u", "v"), ("|u-v|",), ("u*v",), ("|u-v|", "u*v"), ("u", "v", "u*v"),
-    ("u", "v", "|u-v|"), ("u", "v", "|u-v|", "u*v"),
+    ("u", "v", "|u-v|"), ("u", "v", "|u-v|", "u*v"), ("u+v",),
 ], ids=str)
 def test_softmax_over_every_concatenation_of_table_6(parts):
     loss, x, y = Softmax(3, parts), vectors(), np.array([0, 2, 1, 1, 0, 2])
     params = loss.init(jax.random.key(0), E)
     each, right = [], []
     for (u, v), label in zip(x, y, strict=True):
-        made = {"u": u, "v": v, "|u-v|": np.abs(u - v), "u*v": u * v}
+        made = {"u": u, "v": v, "|u-v|": np.abs(u - v), "u*v": u * v, "u+v": u + v}
         s = np.concatenate([made[part] for part in parts]) @ np.asarray(params["kernel"]) + params["bias"]
         each.append(np.log(np.exp(s).sum()) - s[label])
         right.append(np.argmax(s) == label)

@@ -37,6 +37,11 @@ def texts(part: SentenceBert) -> int:
     return {"simcse": 1, "triplet": 3}.get(part.loss, 2)
 
 
+def parts(part: SentenceBert) -> tuple[str, ...]:
+    """What of an example's vectors classes and numbers are told by."""
+    return (losses.SUM,) if part.both_orders else part.parts
+
+
 class Material(NamedTuple):
     """Sets of examples."""
 
@@ -68,7 +73,8 @@ class Nothing:
 def imagined(settings: Experiment, different_words: int) -> Material:
     """Examples of one batch whose texts fill a row each."""
     part: SentenceBert = settings.model
-    some = Nothing(settings.train.batch, 1 if part.joined else texts(part), part.length)
+    read = 1 if part.joined and not part.both_orders else texts(part)
+    some = Nothing(settings.train.batch, read, part.length)
     return Material((some,), settings.pieces.size, 2)
 
 
@@ -104,9 +110,9 @@ def loss(settings: Experiment, classes: int, sharding: NamedSharding | None = No
     if part.loss in ("in_batch", "simcse"):
         made = losses.InBatch(part.temperature, part.learned_temperature, part.symmetric, sharding)
     elif part.loss == "softmax":
-        made = losses.Softmax(classes, part.parts)
+        made = losses.Softmax(classes, parts(part))
     elif part.loss == "regression":
-        made = losses.Regression(parts=part.parts)
+        made = losses.Regression(parts=parts(part))
     elif part.loss == "cosine":
         made = losses.Cosine()
     elif part.loss == "triplet":

@@ -15,7 +15,9 @@ CASES = {
     ],
     "skip-gram, softmax, adam": ["--word2vec.loss=softmax", "--optimizer.name=adam", "--optimizer.learning_rate=0.01"],
     "skip-gram, softmax, lamb": ["--word2vec.loss=softmax", "--optimizer.name=lamb", "--optimizer.learning_rate=0.01"],
-    "CBOW, negative sampling, sgd": ["--word2vec.algorithm=cbow", "--optimizer.learning_rate=0.02"],
+    "CBOW, negative sampling, sgd": [
+        "--word2vec.algorithm=cbow", "--word2vec.piece=400", "--optimizer.learning_rate=0.02",
+    ],
     "CBOW, nce, adagrad": [
         "--word2vec.algorithm=cbow", "--word2vec.loss=nce", "--optimizer.name=adagrad",
         "--optimizer.learning_rate=0.05",

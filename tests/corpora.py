@@ -6,7 +6,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """A numbered corpus in memory; see inputs.words.Tokens."""
+    """A numbered corpus in memory; see inputs.shuffled.Tokens."""
 
     ids: np.ndarray
     segments: np.ndarray

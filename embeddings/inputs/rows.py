@@ -13,7 +13,7 @@ from jaxtyping import Int64
 
 from embeddings.corpus import writing
 from embeddings.inputs.packing import pack
-from embeddings.inputs.words import Tokens
+from embeddings.inputs.shuffled import Tokens
 from embeddings.problems import Problem
 
 FORMAT = 1

@@ -1,6 +1,7 @@
 """Batches of centres, context words and noise words: batch n is a function of (seed, n) and of nothing else.
 
-A batch is a raw span of the corpus. From it, as the program of Mikolov et al. (2013) does while it reads:
+A batch is a raw span of the corpus, or of its pieces in an epoch's order (inputs/shuffled.py). From it, as the program
+of Mikolov et al. (2013) does while it reads:
 
     keep      a word of relative frequency f stays with probability min(1, (sqrt(f / t) + 1) t / f)
     burst     of the words that stay, one stands at most `burst` times in a stretch of 64 (not in their program: there
@@ -25,22 +26,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Int64, UInt32, UInt64
 
+from embeddings.inputs.shuffled import Shuffled, Tokens
 from embeddings.problems import UsageProblem
 
 STRETCH = 64
 """Words over which a burst of one word is seen; a power of two."""
-
-
-@runtime_checkable
-class Tokens(Protocol):
-    """A corpus of word numbers in reading order."""
-
-    @property
-    def tokens(self) -> int:
-        """How many there are."""
-
-    def read(self, start: int, stop: int) -> tuple[Int32[np.ndarray, "n"], Int32[np.ndarray, "n"]]:
-        """Word numbers of a span and, for each, a number that differs between lines."""
 
 
 @runtime_checkable
@@ -109,6 +99,7 @@ class Batches:
     subsample: float = 1e-3
     noise_power: float = 0.75
     burst: int = 4
+    piece: int = 0
     multiple: int = 1
     """Blocks a chunk are padded to a multiple of this: the number of devices they are split over."""
 
@@ -134,9 +125,10 @@ class Batches:
 
     def kept(self, n: int) -> Kept:
         """The words of batch n that stay, their reach, and what there is left to draw from."""
-        start = n % self.spans * self.batch
+        epoch, place = divmod(n, self.spans)
+        start = place * self.batch
         stop = min(start + self.batch, self.tokens.tokens)
-        ids, segments = self.tokens.read(start, stop)
+        ids, segments = Shuffled(self.tokens, self.piece, self.seed).read(epoch, start, stop)
         random = np.random.Philox(key=np.array([self.seed, n], np.uint64))
         kept = random.random_raw(-(-self.batch // 2)).view(np.uint32)[: len(ids)] <= self._keep[ids]
         ids, segments = ids[kept], segments[kept]

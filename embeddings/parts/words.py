@@ -55,6 +55,9 @@ class Word2Vec:
     """Noise words are drawn from counts to this power."""
     subsample: Share = 1e-3
     """Words more frequent than this share of the corpus are dropped at random; 0 drops none."""
+    piece: Count = 0
+    """Words that are read as they stand; an epoch reads pieces of so many in an order of its own. 0 reads the corpus in
+    order, as the authors' programs do."""
     burst: Annotated[int, Range(at_least=0, below=64)] = 4
     """A word is kept at most this often among 64 consecutive kept words, so that no step gets too long; 0 keeps all."""
     block: Positive = 32

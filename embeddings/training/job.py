@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Float, Int32, Int64
 
-from embeddings.inputs.words import Tokens
+from embeddings.inputs.shuffled import Tokens
 from embeddings.training import optimizer
 from embeddings.training.step import Step
 

@@ -145,6 +145,7 @@ def batches(settings: Experiment, part: Word2Vec, corpus: Corpus, mesh: Mesh) ->
         subsample=part.subsample,
         noise_power=part.noise_power,
         burst=part.burst,
+        piece=part.piece,
         multiple=mesh.shape["data"],
     )
 

@@ -95,6 +95,8 @@ class Loop:
         self.job, self.checkpoints, self.around = job, checkpoints, around
         self.metrics, self.speed, self.evaluators = list(metrics), speed, list(evaluators)
         self.metrics_every = metrics_every
+        # As one program: operation by operation, a third of a second of compiling would fall between two steps.
+        self._rate = jax.jit(job.learning_rate)
         self.words = 0
 
     def begin(self, state: Any, first: int) -> None:
@@ -153,7 +155,7 @@ class Loop:
         self.words += words
         seconds = self.around.clock() - self._start
         if step % self.metrics_every == 0 or step == self.job.steps:
-            rate = float(self.job.learning_rate(step - 1))
+            rate = float(self._rate(step - 1))
             for sink in self.metrics:
                 sink.write(step, {**values, "learning_rate": rate})
             if self.speed is not None:

@@ -152,6 +152,8 @@ class Experiment:
                                "--row.scores: give one for each, or none")
         if self.row.name and not self.row.scores:
             raise UsageProblem(f"--row.name={self.row.name}: no metric: name what is compared with --row.scores")
+        if self.row.pooling and not self.row.model:
+            raise UsageProblem(f"--row.pooling={','.join(self.row.pooling)} is of --row.model: name one")
         if self.train.patience and not self.train.best:
             raise UsageProblem("--train.patience: of which score? Name it with --train.best")
         if self.mesh.data == 0:

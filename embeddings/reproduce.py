@@ -118,7 +118,7 @@ def ours(flags: Flags, row: Any, seed: int) -> Any:
     if row.settings.row.model:
         from embeddings import encoder
 
-        model = encoder.load(_weights(flags, row.settings.row.model))
+        model = pooled(encoder.load(_weights(flags, row.settings.row.model)), row)
         found = {**measured(row, model), **dissected(row, model)}
     else:
         run = folder_of(flags, row, seed)
@@ -130,6 +130,17 @@ def ours(flags: Flags, row: Any, seed: int) -> Any:
             raise Problem((done.stderr.strip().splitlines() or ["training failed"])[-1])
         found = from_run(run)
     return _made(row, found, time.monotonic() - begun)
+
+
+def pooled(model: Any, row: Any) -> Any:
+    """The model as it is, or as --row.pooling has it. Raises Problem where it has no states of tokens."""
+    if not (modes := row.settings.row.pooling):
+        return model
+    from embeddings.contextual.in_use import InUse
+
+    if not isinstance(model, InUse):
+        raise Problem(f"{row.file}: --row.pooling={','.join(modes)}: --row.model has no states to pool: leave it out")
+    return dataclasses.replace(model, pipeline=dataclasses.replace(model.pipeline, pooling=modes, steps=()))
 
 
 def reference(flags: Flags, row: Any, seed: int) -> Any:

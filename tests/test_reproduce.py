@@ -165,6 +165,26 @@ def test_what_heads_of_a_loaded_model_find_is_a_row(tmp_path, monkeypatch, capsy
                      capsys.readouterr().out)
 
 
+def test_a_row_pools_the_model_that_it_measures(tmp_path):
+    small.saved(tmp_path / "bert")
+    said = "--row.name=x\n--row.scores=a\n--row.model=bert\n"
+    (tmp_path / "mean.flags").write_text(said + "--row.table=t\n")
+    (tmp_path / "cls.flags").write_text(said + "--row.pooling=cls\n")
+    cls, mean = rows.find([tmp_path])
+    assert cls.key != mean.key
+    model, texts = embeddings.load(tmp_path / "bert"), ["money banks walk", "river"]
+    pooled, whole = (reproduce.pooled(model, row).encode(texts) for row in (cls, mean))
+    np.testing.assert_allclose(pooled, model.encode(texts, pooling="cls"), atol=1e-6)
+    np.testing.assert_array_equal(whole, model.encode(texts))
+    assert np.abs(pooled - whole).max() > 1e-3
+    words = embeddings.encoder.WordVectors(("a",), np.ones((1, 2), np.float32))
+    with pytest.raises(Problem, match=r"cls\.flags: --row\.pooling=cls: --row\.model has no states to pool: leave it out"):
+        reproduce.pooled(words, cls)
+    (tmp_path / "cls.flags").write_text("--row.name=x\n--row.scores=a\n--row.pooling=cls\n")
+    with pytest.raises(UsageProblem, match=r"--row\.pooling=cls is of --row\.model: name one"):
+        rows.find([tmp_path])
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 1}', '{"key": KEY, "ours": {}, "reference": null}'])
 def test_a_damaged_record_is_one_line(place, tmp_path, content):
     _, table, _ = place

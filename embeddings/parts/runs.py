@@ -166,6 +166,8 @@ class Row:
     """The implementation that is run beside ours, on the same data with the same settings."""
     model: str = ""
     """Model that is measured, a path or a name; empty trains one by the other flags."""
+    pooling: tuple[Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"], ...] = ()
+    """How that model's states of tokens become one vector; empty leaves it as its folder says."""
     seeds: tuple[Count, ...] = (0,)
     """Seeds of the runs that ours is the mean of."""
     hours: Amount = 0.0

@@ -39,10 +39,10 @@ class Row:
     def key(self) -> str:
         """Digest of what decides the numbers of any seed: flags, tasks, scores, the model."""
         row, evaluate, ablate = self.settings.row, self.settings.evaluate, self.settings.ablate
-        # Texts and heads are said only where there are some, so that rows from before such flags keep their key.
+        # Texts, heads and poolings are said only where there are some: rows from before such flags keep their key.
         said = (experiment.fingerprint(self.seeded(0)), row.model, row.scores, row.reference, sorted(evaluate.tasks),
                 evaluate.vocabulary, *([evaluate.text, evaluate.stride] if evaluate.text else []),
-                *([ablate.task, ablate.text] if ablate.task else []))
+                *([ablate.task, ablate.text] if ablate.task else []), *row.pooling)
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     @property

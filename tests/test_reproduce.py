@@ -178,7 +178,7 @@ def test_a_row_pools_the_model_that_it_measures(tmp_path):
     np.testing.assert_array_equal(whole, model.encode(texts))
     assert np.abs(pooled - whole).max() > 1e-3
     words = embeddings.encoder.WordVectors(("a",), np.ones((1, 2), np.float32))
-    with pytest.raises(Problem, match=r"cls\.flags: --row\.pooling=cls: --row\.model has no states to pool: leave it out"):
+    with pytest.raises(Problem, match=r"cls\.flags: --row\.pooling=cls: --row\.model has no states to pool: leave"):
         reproduce.pooled(words, cls)
     (tmp_path / "cls.flags").write_text("--row.name=x\n--row.scores=a\n--row.pooling=cls\n")
     with pytest.raises(UsageProblem, match=r"--row\.pooling=cls is of --row\.model: name one"):

@@ -23,7 +23,7 @@ from embeddings.evaluation.answers import QuestionSet
 from embeddings.evaluation.tagged import Tagged
 from embeddings.experiment import Experiment
 from embeddings.formats.tasks import ANSWERS, TAGS
-from embeddings.levels import Place, sentences
+from embeddings.levels import Place, beginning, sentences
 from embeddings.problems import Problem, UsageProblem
 from embeddings.screen import Screen
 from embeddings.spelling import suggestion
@@ -128,9 +128,9 @@ def _found(name: str, settings: Experiment, place: Place) -> Set:
 def prepare(settings: Experiment, source: tuple[Set, ...], place: Place, screen: Screen) -> Prepared:
     """The tokenizer and the marked texts, found in the cache but for the first time.
 
-    Raises Problem for fewer texts than a batch holds, and as levels.sequences.started_from does.
+    Raises Problem for fewer texts than a batch holds, and as levels.beginning.model does.
     """
-    start, part = sentences.started_from(settings, functools.partial(_texts, source)), settings.model
+    start, part = beginning.model(settings, functools.partial(_texts, source)), settings.model
     head = _head(settings, source)
     task = TAGS if settings.architecture == "tagger" else ANSWERS
     absent = settings.export and start and tasks.absent(start.family, task)

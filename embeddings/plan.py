@@ -3,7 +3,7 @@
     python -m embeddings.plan --flagfile=experiments/word2vec/enwiki_skipgram.flags --topology=v5e:2x4
     python -m embeddings.plan --flagfile=my.flags --topology=v5e:16x16 --mesh.tensor=4 --different_words=2000000
 
-Needs the extra [tpu]. The corpus is not read.
+Needs the extra [tpu]. The corpus is not read; of a Transformer that --start_from names, its sizes are taken.
 """
 import dataclasses
 import os
@@ -31,11 +31,12 @@ def main(plan: Plan, words: list[str]) -> None:
     from embeddings.training import topology  # late: imports JAX, which reads the environment
 
     os.environ.update(topology.ENVIRONMENT)
-    from embeddings.training import architectures, mesh
+    from embeddings.levels import planned
+    from embeddings.training import mesh
 
     start = time.monotonic()
     devices = topology.devices(plan.topology)
-    made = architectures.planned(plan, plan.different_words, mesh.make(plan.mesh, devices))
+    made = planned.job(plan, plan.different_words, mesh.make(plan.mesh, devices))
     report = topology.report(made.lower(), len(devices))
     print(f"{plan.topology}: {report.chips} chips, compiled in {time.monotonic() - start:.0f} s")
     print(f"a chip: {report.state / MIB:,.1f} MiB state and batch + {report.temporary / MIB:,.1f} MiB temporary "

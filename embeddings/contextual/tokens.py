@@ -48,7 +48,7 @@ def of_words(
     starts = np.cumsum(spaces) - spaces
     texts = np.array([sum(len(word) + 1 for word in some) for some in words], np.int64)
     begins = np.cumsum(texts) - texts
-    inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    inside = np.flatnonzero(offsets[:, 1] > 0)  # special ones stand at 0; RoBERTa's blanks are of no width
     last = begins[owner[inside]] + offsets[inside, 1] - 1
     return inside, np.searchsorted(starts - 1, last, side="right") - 1
 

@@ -52,7 +52,7 @@ def by_words(model, words):
     one = model.tokens(" ".join(words))
     ends = np.cumsum([len(word) + 1 for word in words])
     # The last character of a token is one of the word, or the blank before it.
-    mine = [[t for t, (a, b) in enumerate(one.offsets) if b > a and end - 1 - len(word) <= b < end]
+    mine = [[t for t, (_, b) in enumerate(one.offsets) if b > 0 and end - 1 - len(word) <= b < end]
             for word, end in zip(words, ends, strict=True)]
     found = []
     for layer in model.attention(" ".join(words)):

@@ -12,11 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 from cases import CASES, architecture, dense, sized, started
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import embeddings
 from embeddings import experiment, flags
+from embeddings.levels import planned
+from embeddings.problems import UsageProblem
 from embeddings.training import architectures, mesh, topology
 from embeddings.training.architectures import fasttext
 
@@ -82,10 +86,31 @@ def test_the_report_counts_what_travels():
 
 def test_a_planned_job_has_the_shapes_of_a_real_one():
     settings, _, _ = flags.parse(["--word2vec.width=8", "--train.batch=512"], experiment.Experiment)
-    planned = architectures.planned(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
-    assert {leaf.shape for leaf in jax.tree.leaves(planned.like()["params"])} == {(1000, 8)}
-    assert np.shape(planned.batches(0).ids) == (8, 2, 42)
-    assert planned.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4
+    job = architectures.planned(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
+    assert {leaf.shape for leaf in jax.tree.leaves(job.like()["params"])} == {(1000, 8)}
+    assert np.shape(job.batches(0).ids) == (8, 2, 42)
+    assert job.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4
+
+
+@pytest.mark.parametrize("architecture", ["bert", "sentence_bert", "tagger"])
+def test_a_plan_has_the_sizes_of_what_training_goes_on_from(architecture, tmp_path):
+    small.saved(tmp_path / "bert")
+    settings, _, _ = flags.parse([
+        f"--architecture={architecture}", f"--start_from={tmp_path / 'bert'}", "--train.batch=64",
+        "--optimizer.name=adamw", f"--{architecture}.length=16",
+    ], experiment.Experiment)
+    job = planned.job(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
+    there, found = embeddings.load(tmp_path / "bert").params, job.like()["params"]["model"]
+    found = found["model"] if architecture != "bert" else found
+    assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, there)
+    assert job.lower().compile().memory_analysis().argument_size_in_bytes > 0
+
+
+def test_a_plan_of_words_that_texts_would_bring_is_refused(tmp_path):
+    small.saved_elmo(tmp_path / "elmo")
+    settings, _, _ = flags.parse(["--architecture=tagger", f"--start_from={tmp_path / 'elmo'}"], experiment.Experiment)
+    with pytest.raises(UsageProblem, match="is no Transformer: its table has the words of the texts, which a plan"):
+        planned.job(settings, 1000, mesh.make(settings.mesh, jax.devices()[:1]))
 
 
 def test_a_job_says_when_devices_wait():

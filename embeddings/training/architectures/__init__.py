@@ -10,6 +10,7 @@ some of them share.
     tables(settings, words, saved) -> Tables         from the parameters of a checkpoint, by name
 """
 from types import ModuleType
+from typing import Any
 
 from jax.sharding import Mesh
 
@@ -29,7 +30,10 @@ def of(settings: Experiment) -> ModuleType:
     return ARCHITECTURES[settings.architecture]
 
 
-def planned(settings: Experiment, different_words: int, mesh: Mesh) -> Job:
-    """The job over a corpus that is not there, of so many different words: for `lower`."""
+def planned(settings: Experiment, different_words: int, mesh: Mesh, initial: Any = None) -> Job:
+    """The job over a corpus that is not there, of so many different words: for `lower`.
+
+    `initial` is what `build` takes to go on from.
+    """
     architecture = of(settings)
-    return architecture.build(settings, architecture.imagined(settings, different_words), mesh)
+    return architecture.build(settings, architecture.imagined(settings, different_words), mesh, initial)

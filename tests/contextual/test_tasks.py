@@ -82,8 +82,7 @@ def test_settings_that_a_reader_cannot_have_are_refused(reader, settings, says):
 @pytest.mark.filterwarnings("ignore")  # transformers' own
 @pytest.mark.parametrize("family", [family for family in FAMILIES if TASKS[TAGS].table(family)])
 def test_tags_are_those_of_transformers_pipeline(family, tmp_path):
-    """A word's is that of its first token, which may be the blank before it; a text beyond the model's length is cut, no
-    error."""
+    """A word's is that of its first token, which may be the blank before it; a text that is too long is cut."""
     from transformers import pipeline
 
     folders.write(tmp_path, with_head(small.with_its_tokenizer(family), Tagger))

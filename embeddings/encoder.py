@@ -265,8 +265,7 @@ def load(
     if any((path / name).is_file() for name in MODEL_FILES):
         from embeddings.contextual import folder  # late: contextual models need Flax and tokenizers, words don't
 
-        if (tokenizer, lower, counts) != (None, None, None):
-            raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors; this model has a tokenizer")
+        _check_none(path, tokenizer, lower, counts)
         return folder.read(path, dtype)
     if path.is_dir() and any(path.glob("*weights.hdf5")):
         from embeddings.contextual import elmo
@@ -280,6 +279,7 @@ def load(
         if run_folder.read_experiment(path).contextual:
             from embeddings.contextual import folder
 
+            _check_none(path, tokenizer, lower, counts)
             return folder.read_run(path, None if dtype == "float32" else dtype)
         vectors = encoded(*run_folder.read_tables(path))
     elif path.exists():
@@ -292,3 +292,9 @@ def load(
     cut = Words(tokenizer or cut.tokenizer, cut.lower if lower is None else lower)
     seen = vectors.counts if counts is None else read_counts(Path(counts), vectors.index)
     return dataclasses.replace(vectors, tokenizer=cut, counts=seen)
+
+
+def _check_none(path: Path, *given: Any) -> None:
+    """Raises UsageProblem where something is given that a model brings with it."""
+    if any(one is not None for one in given):
+        raise UsageProblem(f"{path}: tokenizer, lower and counts are for word vectors; this model has a tokenizer")

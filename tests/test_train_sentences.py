@@ -65,6 +65,9 @@ def test_a_run_is_trained_exported_and_opened(folder):
     vectors = model.encode(texts)
     assert vectors.shape == (3, 12) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert not hasattr(model, "classify")
+    for there in (run, out):
+        with pytest.raises(UsageProblem, match="are for word vectors; this model has a tokenizer"):
+            embeddings.load(there, tokenizer="whitespace")
     np.testing.assert_allclose(embeddings.load(out).encode(texts), vectors, atol=1e-6)
     card = (out / "README.md").read_text()
     assert "pairs.jsonl (400)" in card and "--sentence_bert.dense=12" in card and "| loss |" in card

@@ -147,6 +147,12 @@ class Experiment:
         if self.export and (not self.contextual or getattr(self.model, "encoder", "") == "averaging"):
             raise UsageProblem(f"--export={self.export} is for Transformers: leave it out (word vectors are written by "
                                "python -m embeddings.export)")
+        if self.train.patience and not self.train.best:
+            raise UsageProblem("--train.patience: of which score? Name it with --train.best")
+        self._validate_row()
+        self._validate_processes()
+
+    def _validate_row(self) -> None:
         if self.row.published and len(self.row.published) != len(self.row.scores):
             raise UsageProblem(f"--row.published has {len(self.row.published)} values for {len(self.row.scores)} "
                                "--row.scores: give one for each, or none")
@@ -154,8 +160,8 @@ class Experiment:
             raise UsageProblem(f"--row.name={self.row.name}: no metric: name what is compared with --row.scores")
         if self.row.pooling and not self.row.model:
             raise UsageProblem(f"--row.pooling={','.join(self.row.pooling)} is of --row.model: name one")
-        if self.train.patience and not self.train.best:
-            raise UsageProblem("--train.patience: of which score? Name it with --train.best")
+
+    def _validate_processes(self) -> None:
         if self.mesh.data == 0:
             raise UsageProblem("--mesh.data=0: a number of devices is needed, or -1 for all that are left")
         if self.processes.index >= self.processes.count:

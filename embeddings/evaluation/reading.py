@@ -2,6 +2,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import lzma
 import zlib
@@ -34,6 +35,14 @@ def text(path: Path, what: str, encoding: str = "utf-8") -> str:
 def placed(path: Path, data: Path | None) -> Path:
     """A file from here, or else from the folder of data sets: rows of tables do not know where data are."""
     return data / path if data and not path.is_absolute() and not path.exists() and (data / path).exists() else path
+
+
+def blocks(path: Path, what: str) -> Iterator[list[tuple[int, str]]]:
+    """The lines between blank ones, each with its number from 1: sentences, of which a line is a word."""
+    numbered = enumerate(lines(path, what), 1)
+    for blank, some in itertools.groupby(numbered, lambda line: not line[1].strip()):
+        if not blank:
+            yield list(some)
 
 
 def lines(path: Path, what: str, encoding: str = "utf-8") -> list[str]:

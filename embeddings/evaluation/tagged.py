@@ -77,29 +77,31 @@ def conll(path: Path, name: str) -> Tagged:
     Blank lines part sentences; lines that begin a document (-DOCSTART-) are left out. Raises Problem with file and
     line, for a tag of no entity among those of entities too.
     """
-    sentences, tags, words = [], [], []
+    found: list[list[tuple[str, str]]] = []
     entity, odd = False, 0
-    for number, line in enumerate([*reading.lines(path, WHAT), ""], 1):
-        if not line.strip():
-            if words:
-                sentence, marks = zip(*words, strict=True)
-                sentences.append(sentence)
-                tags.append(marks)
-            words = []
-            continue
-        word, parted, tag = line.partition("\t") if "\t" in line else _ends(line)
-        if not parted or not word.strip() or not _TAG.fullmatch(tag):
-            raise Problem(f"{path}:{number}: expected a word, a tab and its tag (of entities O, B-TYPE or I-TYPE): "
-                          "correct the line")
-        if word != DOCUMENT:
-            words.append((word, tag))
-            entity = entity or tag[:2] in ("B-", "I-")
-            odd = odd or (0 if _ENTITY.fullmatch(tag) else number)
-    if not sentences:
+    for block in reading.blocks(path, WHAT):
+        words = []
+        for number, line in block:
+            word, parted, tag = line.partition("\t") if "\t" in line else _ends(line)
+            if not parted or not word.strip() or not _TAG.fullmatch(tag):
+                raise Problem(f"{path}:{number}: expected a word, a tab and its tag (of entities O, B-TYPE or I-TYPE): "
+                              "correct the line")
+            if word != DOCUMENT:
+                words.append((word, tag))
+                entity = entity or tag[:2] in ("B-", "I-")
+                odd = odd or (0 if _ENTITY.fullmatch(tag) else number)
+        found += [words] if words else []
+    if not found:
         raise Problem(f"{path}: holds no sentences: copy it again")
     if entity and odd:
         raise Problem(f"{path}:{odd}: expected O, B-TYPE or I-TYPE, as other lines have: correct the line")
-    return Tagged(name, tuple(sentences), tuple(tags))
+    return _of(name, found)
+
+
+def _of(name: str, sentences: Sequence[Sequence[tuple[str, str]]]) -> Tagged:
+    """From words with their tags."""
+    words, tags = (tuple(tuple(pair[n] for pair in some) for some in sentences) for n in (0, 1))
+    return Tagged(name, words, tags)
 
 
 def _ends(line: str) -> tuple[str, bool, str]:
@@ -114,7 +116,7 @@ def trees(path: Path, name: str) -> Tagged:
     Words and tags as they stand there, -LRB- for a bracket; what was not said is left out. Raises Problem for brackets
     that do not close.
     """
-    sentences, tags, words, depth = [], [], [], 0
+    sentences, words, depth = [], [], 0
     for found in _LEAF.finditer(reading.text(path, WHAT)):
         if found[1]:
             words += [(found[2], found[1])] if found[1] != _NOTHING else []
@@ -123,15 +125,13 @@ def trees(path: Path, name: str) -> Tagged:
         if depth < 0:
             break
         if depth == 0 and words:
-            sentence, marks = zip(*words, strict=True)
-            sentences.append(sentence)
-            tags.append(marks)
+            sentences.append(words)
             words = []
     if depth or words:
         raise Problem(f"{path}: tree {len(sentences) + 1} does not close its brackets: copy it again")
     if not sentences:
         raise Problem(f"{path}: holds no trees: copy it again")
-    return Tagged(name, tuple(sentences), tuple(tags))
+    return _of(name, sentences)
 
 
 def accuracy(gold: Sequence[Sequence[str]], guessed: Sequence[Sequence[str]]) -> float:

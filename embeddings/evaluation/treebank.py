@@ -52,20 +52,15 @@ class Treebank:
 
 def read(path: Path) -> Treebank:
     """A file, .gz too. Raises Problem with file and line."""
-    sentences: list[tuple] = []
-    rows: list[tuple[int, list[str]]] = []
-    for number, line in enumerate([*reading.lines(path, WHAT), ""], 1):
-        if not line.strip():
-            if rows:
-                sentences.append(_sentence(path, rows))
-            rows = []
-        elif not line.startswith("#"):
-            columns = line.split("\t")
+    sentences = []
+    for block in reading.blocks(path, WHAT):
+        lines = [(number, line.split("\t")) for number, line in block if not line.startswith("#")]
+        for number, columns in lines:
             if len(columns) != COLUMNS:
                 raise Problem(f"{path}:{number}: {len(columns)} columns where CoNLL-U and CoNLL-X have {COLUMNS}, by "
                               "tabs: correct the line, or convert the file")
-            if not re.fullmatch(r"\d+[-.]\d+", columns[0]):
-                rows.append((number, columns))
+        if rows := [line for line in lines if not re.fullmatch(r"\d+[-.]\d+", line[1][0])]:
+            sentences.append(_sentence(path, rows))
     if not sentences:
         raise Problem(f"{path}: holds no sentences: name a treebank in CoNLL-U or CoNLL-X")
     return Treebank(path.name, *zip(*sentences, strict=True))

@@ -2,7 +2,7 @@
 
 Updates that follow one another should be of a fair sample of the text. A file has an order (by date, by subject), the
 learning rate falls along it, and a rare word is found in few places of it. Lines are too short to be moved one by one;
-pieces of some thousand words, each read as it stands, cost next to nothing and do as well (experiments/LOG.md).
+pieces of some thousand words, each read as it stands, do as well (experiments/LOG.md).
 """
 import dataclasses
 import functools
@@ -53,6 +53,7 @@ class Shuffled:
 @functools.lru_cache(maxsize=2)
 def order(seed: int, epoch: int, pieces: int) -> Int64[np.ndarray, "pieces"]:
     """Which piece stands at each place in an epoch."""
-    # Two keys for what is drawn: batches have those of small seeds.
+    # Two keys for what is drawn: batches have those of small seeds. Not by cooccurrences.permuted: its steps are of one
+    # length, which may be short, as what it permutes stands in random order already.
     random = np.random.Philox(key=np.array([seed + (1 << 32), epoch], np.uint64))
     return np.argsort(random.random_raw(pieces), kind="stable")

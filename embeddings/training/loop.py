@@ -95,7 +95,7 @@ class Loop:
         self.job, self.checkpoints, self.around = job, checkpoints, around
         self.metrics, self.speed, self.evaluators = list(metrics), speed, list(evaluators)
         self.metrics_every = metrics_every
-        # As one program: operation by operation, a third of a second of compiling would fall between two steps.
+        # As one program: operation by operation, a quarter of a second of compiling would fall between two steps.
         self._rate = jax.jit(job.learning_rate)
         self.words = 0
 

@@ -20,7 +20,7 @@ from embeddings.levels import Place, Prepared
 from embeddings.problems import UsageProblem
 from embeddings.screen import Screen, duration
 from embeddings.training import job as jobs
-from embeddings.training import loop, mesh, metrics, processes, run_folder
+from embeddings.training import loop, mesh, metrics, processes, replicas, run_folder
 from embeddings.training.best import Best
 from embeddings.training.checkpoint import Checkpoints
 
@@ -51,7 +51,10 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     source = level.find(settings, place, screen)
     processes.join(settings.processes)
     os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
-    devices = mesh.make(settings.mesh, jax.devices()[:1] if settings.train.replicas > 1 else None)
+    copies = settings.train.replicas > 1
+    if copies:
+        replicas.leave_cores_to_copies()
+    devices = mesh.make(settings.mesh, jax.devices()[:1] if copies else None)
     os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)

@@ -26,10 +26,8 @@ def main(settings: Experiment, words: list[str]) -> None:
         # The batches are made by a thread that gets the other cores.
         replicas = settings.train.replicas
         more = f" --xla_force_host_platform_device_count={replicas}" if replicas > 1 else ""
-        if replicas > 1:  # each copy is updated by the thread that asks for it
-            os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false{more}"
-        step_cores, batch_cores = cores[:replicas], cores[replicas:] or cores
+        step_cores, batch_cores = (cores[:1], cores[1:] or cores) if replicas == 1 else (cores, cores)
     else:
         step_cores, batch_cores = cores, cores
     cache = command.cache()

@@ -240,7 +240,7 @@ def test_pmap_trains_the_same(case, text, one_device, matrix):
     one = architecture.build(settings, material, mesh.make(settings.mesh, jax.devices()[:1]))
     axes = type(one.batches(0))(*(1 if np.ndim(array) else None for array in one.batches(0)))
     body = jax.pmap(
-        rows_body(settings.optimizer.name == "adagrad", one.learning_rate, data="devices"),
+        rows_body(settings.optimizer.name == "adagrad", data="devices"),
         axis_name="devices", in_axes=(None, axes, None), out_axes=None, devices=jax.devices()[:8],
     )
     found = jax.device_get(one.start(settings.seed))

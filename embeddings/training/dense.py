@@ -4,22 +4,41 @@
 gradients of sums add up, so any number of chunks gives the gradient of the whole batch; `embedding_step` is for losses
 that compare the texts of a batch with one another. What a row drops depends on the row, the step and the seed alone
 (models/dropout.py).
+
+An optimizer is made from its learning rate where the step is traced: the rate and the seed are handed to the compiled
+step (Step.constants).
 """
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from embeddings.models.dropout import Keys, row_keys
+from embeddings.training.optimizer import Schedule
 from embeddings.training.step import Step, state_shardings
 
 Tree = Any
+Optimizer = Callable[[Schedule], optax.GradientTransformation]
 
 
-def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: optax.GradientTransformation, mesh: Mesh) -> Step:
+class Constants(NamedTuple):
+    """What a step is handed at every call."""
+
+    rate: Schedule
+    seed: np.ndarray
+    """Of what is dropped."""
+
+
+def given(rate: Schedule, seed: int = 0) -> Constants:
+    """The constants of a run; of a seed the lower 32 bits, as jax.random.key takes them."""
+    return Constants(rate, np.asarray(seed & 0xFFFFFFFF, np.uint32))
+
+
+def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: Optimizer, rate: Schedule, mesh: Mesh) -> Step:
     """The step for parameters that are all touched: the gradient of loss sum / weight, through an optax optimizer.
 
     A batch is split over `data` alone: split over `fsdp` too, beside tables whose width is split over it, XLA's
@@ -27,26 +46,28 @@ def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: optax.GradientTran
     """
 
     def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
+        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
 
-    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, constants: Constants) -> tuple[Tree, dict]:
         def mean(params: Tree) -> tuple[jax.Array, dict]:
             sums = loss(params, batch)
             value, weight = sums["loss"]
             return value / jnp.maximum(weight, 1), sums
 
         gradient, sums = jax.grad(mean, has_aux=True)(state["params"])
-        changes, kept = optimizer.update(gradient, state["optimizer"], state["params"])
+        changes, kept = optimizer(constants.rate).update(gradient, state["optimizer"], state["params"])
         params = optax.apply_updates(state["params"], changes)
         state = {"params": params, "optimizer": kept, "step": state["step"] + 1}
         return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state)), sums
 
-    return Step(jax.jit(update, donate_argnums=0), lambda state: state["params"], new, mesh, ("data",))
+    where = jax.jit(update, donate_argnums=0)
+    return Step(where, lambda state: state["params"], new, mesh, ("data",), given(rate))
 
 
 def sequence_step(
     loss: Callable[[Tree, Tree, Keys | None], dict],
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
+    rate: Schedule,
     mesh: Mesh,
     *,
     chunks: int = 1,
@@ -57,7 +78,8 @@ def sequence_step(
 
     Args:
         loss: gives {name: (sum, weight)}; the gradient is that of `loss` sum / weight over the whole batch.
-        optimizer: of optax.
+        optimizer: of optax, from its learning rate.
+        rate: the learning rate.
         mesh: rows are split over data and fsdp.
         chunks: parts that a batch is gone through in, one after the other; divides B.
         seed: of what is dropped.
@@ -65,7 +87,7 @@ def sequence_step(
     """
 
     def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
+        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
 
     def one(params: Tree, batch: Tree, keys: Keys | None) -> tuple[Tree, dict]:
         def total(params: Tree) -> tuple[jax.Array, dict]:
@@ -74,10 +96,10 @@ def sequence_step(
 
         return jax.grad(total, has_aux=True)(params)
 
-    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, constants: Constants) -> tuple[Tree, dict]:
         params = state["params"]
         rows = next(a.shape[0] for a in jax.tree.leaves(batch) if a.ndim)
-        key = jax.random.fold_in(jax.random.key(seed), state["step"])
+        key = jax.random.fold_in(jax.random.key(constants.seed), state["step"])
         keys = row_keys(key, rows) if dropout else None
         if chunks == 1:
             gradient, sums = one(params, batch, keys)
@@ -90,16 +112,17 @@ def sequence_step(
                 return jax.tree.map(jnp.add, carry, one(params, *part)), None
 
             (gradient, sums), _ = jax.lax.scan(more, nothing, parts)
-        return updated(optimizer, state, gradient, sums, mesh), sums
+        return updated(optimizer(constants.rate), state, gradient, sums, mesh), sums
 
     where = jax.jit(update, donate_argnums=0)
-    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), axis=0)
+    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
 
 
 def embedding_step(
     encode: Callable[[Tree, Tree, jax.Array, Keys | None], jax.Array],
     loss: Callable[[Tree, jax.Array, Tree], dict],
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
+    rate: Schedule,
     mesh: Mesh,
     *,
     chunks: int = 1,
@@ -115,11 +138,11 @@ def embedding_step(
     Args:
         encode: (parameters of the model, rows of tokens, which of them count, key of each row) -> `[B, S, E]`.
         loss: (its own parameters, `[N, C, E]`, labels) -> {name: (sum, weight)}.
-        optimizer, mesh, chunks, seed, dropout: as of sequence_step.
+        optimizer, rate, mesh, chunks, seed, dropout: as of sequence_step.
     """
 
     def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer.init(params), "step": jnp.zeros((), jnp.int32)}
+        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
 
     def compared(objective: Tree, rows: jax.Array, batch: Tree) -> tuple[jax.Array, dict]:
         vectors = rows.reshape(-1, rows.shape[-1])[batch.places]
@@ -147,15 +170,15 @@ def embedding_step(
         model, _ = jax.lax.scan(back, nothing, (split(by[1], chunks), *parts))
         return {"model": model, "objective": by[0]}, sums
 
-    def update(state: Tree, batch: Tree, constants: Tree) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, constants: Constants) -> tuple[Tree, dict]:
         params = state["params"]
-        key = jax.random.fold_in(jax.random.key(seed), state["step"])
+        key = jax.random.fold_in(jax.random.key(constants.seed), state["step"])
         keys = row_keys(key, len(batch.counted)) if dropout else None
         gradient, sums = (at_once if chunks == 1 else in_chunks)(params, batch, keys)
-        return updated(optimizer, state, gradient, sums, mesh), sums
+        return updated(optimizer(constants.rate), state, gradient, sums, mesh), sums
 
     where = jax.jit(update, donate_argnums=0)
-    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), axis=0)
+    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
 
 
 def updated(

@@ -96,7 +96,7 @@ class Loop:
         self.metrics, self.speed, self.evaluators = list(metrics), speed, list(evaluators)
         self.metrics_every = metrics_every
         # As one program: operation by operation, a quarter of a second of compiling would fall between two steps.
-        self._rate = jax.jit(job.learning_rate)
+        self._rate = jax.jit(lambda step: job.learning_rate(step))
         self.words = 0
 
     def begin(self, state: Any, first: int) -> None:

@@ -1,9 +1,10 @@
 """Learning rates as functions of the step, and the optimizers of dense parameters, all from one part of the flags."""
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -12,30 +13,45 @@ from embeddings import experiment
 TASKS = frozenset({"mix"})
 """Parameters of an encoder that belong to the task and are trained whatever else stays: ELMo's mixture of layers,
 unless one layer is read."""
-Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
+SHAPES = {
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: 0.5 * (1 + jnp.cos(jnp.pi * done)),
+    "constant": lambda done: jnp.ones_like(done),
+}
+"""How the learning rate falls from 1 to 0, or stays, by the share of the way that is done."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The learning rate at a step counted from 0.
+
+    It rises linearly over the first `warm` steps (step 0 takes one part of it, not 0), then falls from the peak along
+    its shape to a share `final` of it, reached at step `steps`.
+
+    Its numbers, float32 `[]`, are handed to a compiled step and not built into it, so that a run of another length or
+    rate takes the program that is there. (Any: JAX puts shapes and shardings in their places.)
+    """
+
+    shape: str = dataclasses.field(metadata={"static": True})
+    """One of SHAPES."""
+    peak: Any
+    final: Any
+    warm: Any
+    steps: Any
+
+    def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
+        """The rate of one step."""
+        step = jnp.asarray(step, jnp.float32)
+        done = jnp.clip((step - self.warm) / jnp.maximum(self.steps - self.warm, 1), 0, 1)
+        fall = self.final + (1 - self.final) * SHAPES[self.shape](done)
+        return self.peak * jnp.where(step < self.warm, (step + 1) / jnp.maximum(self.warm, 1), fall)
 
 
 def schedule(config: experiment.Optimizer, steps: int) -> Schedule:
-    """The learning rate at a step counted from 0, for a run of `steps` steps.
-
-    It rises linearly over the first warmup * steps steps (step 0 takes one part of it, not 0), then falls from the peak
-    along a line or half a cosine to final_learning_rate * learning_rate, reached at step `steps`; or stays.
-    """
-    shapes = {
-        "linear": lambda done: 1 - done,
-        "cosine": lambda done: 0.5 * (1 + jnp.cos(jnp.pi * done)),
-        "constant": lambda done: jnp.ones_like(done),
-    }
-    shape, warm = shapes[config.schedule], config.warmup * steps
-
-    def rate(step: Int[Array, ""] | int) -> Float[Array, ""]:
-        step = jnp.asarray(step, jnp.float32)
-        done = jnp.clip((step - warm) / max(steps - warm, 1), 0, 1)
-        final = config.final_learning_rate
-        fall = final + (1 - final) * shape(done)
-        return config.learning_rate * jnp.where(step < warm, (step + 1) / max(warm, 1), fall)
-
-    return rate
+    """The learning rate that the flags name, for a run of `steps` steps."""
+    numbers = (config.learning_rate, config.final_learning_rate, config.warmup * steps, steps)
+    return Schedule(config.schedule, *(np.asarray(number, np.float32) for number in numbers))
 
 
 def build(config: experiment.Optimizer, rate: Schedule) -> optax.GradientTransformation:

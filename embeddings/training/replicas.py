@@ -1,23 +1,27 @@
 """Word tables trained as several copies side by side, each on a core of its own, and merged after every batch.
 
 A row step is a chain of small operations, of which a second core can take nothing: a second copy of the tables gives it
-chunks of its own. Copies start each batch alike, chunk c goes to copy c modulo R, and what they changed is added up
-row by row as Adasum does (Maleki et al. 2021, "Scaling Distributed Training with Adaptive Summation", eq. 3): with a
-and b what two copies changed of a row,
+chunks of its own. Copies start each batch alike, chunk c goes to copy c modulo R, and what the copies changed of a row,
+d_1 .. d_R, is added to it as
 
-    (1 - a . b / (2 |a|^2)) a + (1 - a . b / (2 |b|^2)) b
+    w (d_1 + ... + d_R),   w = 1/R + (1 - 1/R) k / (k + n),   k = SETTLED
 
-which is their sum where they went different ways, as for rows that few words touch, and their mean where they went the
-same way, as for rows that both moved as far as they would go. It is not the same training as that of one copy, and not
-exact: `--train.replicas` is 1 unless somebody asks. It is the same each time.
+where n is how often the batch reads the row. A row that is read a few times gets all changes, as if one copy had made
+them one after the other; one that is read so often that every copy moves it as far as it would go gets their mean.
+(Adasum, Maleki et al. 2021, finds out by the angle between the changes which it is: scores are the same, and the sums
+along rows that it needs took a third of a batch's time; LOG.md.) It is not the same training as that of one copy, and
+not exact: `--train.replicas` is 1 unless somebody asks. It is the same each time.
 
 Only the rows that a batch touches are read for that, and the copies stay where they are: a state holds the first one.
 
 Shapes: V rows of a table, n of them that a batch touches, D width.
 """
+import contextlib
 import dataclasses
 import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -30,8 +34,10 @@ from embeddings.training.job import Job
 from embeddings.training.step import RowObjective, Step
 
 Tree = Any
-ROUNDED = 4096
-"""Touched rows are filled up to a multiple of this, so that few programs are compiled."""
+SETTLED = 64
+"""Reads of a row in a batch at which half of what sets a mean apart from a sum is left."""
+SMALLEST = 4096
+"""Rows that a batch is taken to touch at least; see `padded`."""
 NOBODY = np.iinfo(np.int32).max
 """By what: the number of no row."""
 
@@ -42,6 +48,8 @@ class Dealt(NamedTuple):
     parts: list[Tree]
     touched: list[Tree]
     """For each table the rows that any part touches, on every device; see `distinct`."""
+    weights: Tree
+    """For each table the weights of their changes, where they are merged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +79,7 @@ class ReplicaStep(Step):
         done = trained[0][0]
         sums = jax.tree.map(lambda *s: sum(jax.device_put(x, self.devices[0]) for x in s), *(s for _, s, _ in trained))
         after = [jax.device_put(rows, self.devices[0]) for *_, rows in trained[1:]]
-        first, rows = merged(done["params"], touched[0], start, after, self.stacked)
+        first, rows = merged(done["params"], touched[0], start, after, batch.weights)
         others = [put(other["params"], at, jax.device_put(rows, device))
                   for (other, *_), at, device in zip(trained[1:], touched[1:], devices, strict=True)]
         self._kept.append((first, others))
@@ -90,8 +98,11 @@ class ReplicaStep(Step):
         """A batch's chunks dealt to the copies, and the rows that they touch."""
         copies = len(self.devices)
         parts = [jax.device_put(dealt(batch, r, copies), device) for r, device in enumerate(self.devices)]
-        rows = jax.tree.map(distinct, named(self.constants, batch))
-        return Dealt(parts, [jax.device_put(rows, device) for device in self.devices])
+        tables, tree = jax.tree.flatten(named(self.constants.objective, batch))
+        rows, reads = zip(*map(distinct, tables), strict=True)
+        weights = [weight(n, copies, self.stacked) for n in reads]
+        touched = [jax.device_put(tree.unflatten(rows), device) for device in self.devices]
+        return Dealt(parts, touched, jax.device_put(tree.unflatten(weights), self.devices[0]))
 
 
 def dealt(batch: Tree, r: int, copies: int) -> Tree:
@@ -112,13 +123,26 @@ def named(objective: RowObjective, batch: Tree) -> Tree:
     return jax.vmap(lambda n: objective.rows(batch.chunk(n)))(jnp.arange(len(batch[0])))
 
 
-def distinct(rows: Int[Array | np.ndarray, "..."]) -> Int[np.ndarray, "n"]:
-    """The different ones, ascending, then NOBODY up to a multiple of ROUNDED."""
-    rows = np.asarray(rows).reshape(-1)
-    there = np.zeros(rows.max() + 1, bool)
-    there[rows] = True
-    found = np.flatnonzero(there).astype(np.int32)
-    return np.pad(found, (0, -len(found) % ROUNDED), constant_values=NOBODY)
+def distinct(
+    rows: Int[Array | np.ndarray, "..."],
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """The different ones, ascending, then NOBODY as often as `padded` says; and how often each stands there."""
+    reads = np.bincount(np.asarray(rows).reshape(-1))
+    found = np.flatnonzero(reads).astype(np.int32)
+    rest = (0, padded(len(found)) - len(found))
+    return np.pad(found, rest, constant_values=NOBODY), np.pad(reads[found], rest)
+
+
+def padded(rows: int) -> int:
+    """Room for so many rows: four sizes between a power of two and the next, so that few programs are compiled."""
+    step = max(SMALLEST, 1 << max(rows - 1, 1).bit_length() >> 3)
+    return -(-rows // step) * step
+
+
+def weight(reads: Int[np.ndarray, "n"], copies: int, stacked: bool) -> Float[np.ndarray, "n *stacked 1"]:
+    """What the changes of a row are multiplied by, by how often it is read; Adagrad's sums of squares are added."""
+    share = 1 / copies + (1 - 1 / copies) * SETTLED / (SETTLED + reads.astype(np.float32))
+    return (np.stack([share, np.ones_like(share)], axis=1) if stacked else share)[..., None]
 
 
 @jax.jit
@@ -141,8 +165,8 @@ def _written(table: Array, rows: Array, values: Array) -> Array:
     return table.at[rows].set(values, mode="drop", wrap_negative_indices=False, indices_are_sorted=True)
 
 
-@functools.partial(jax.jit, static_argnums=4, donate_argnums=(0, 2))
-def merged(tables: Tree, rows: Tree, start: Tree, after: list[Tree], stacked: bool) -> tuple[Tree, Tree]:
+@functools.partial(jax.jit, donate_argnums=(0, 2))
+def merged(tables: Tree, rows: Tree, start: Tree, after: list[Tree], weights: Tree) -> tuple[Tree, Tree]:
     """The first copy's tables with what all changed of the rows, added to what they started from; and these rows.
 
     Args:
@@ -150,31 +174,33 @@ def merged(tables: Tree, rows: Tree, start: Tree, after: list[Tree], stacked: bo
         rows: which ones the batch touches.
         start: those rows before the batch.
         after: those rows of the other copies.
-        stacked: as of ReplicaStep.
+        weights: of their changes; see `weight`.
     """
 
-    def put_together(start: Array, *after: Array) -> Array:
-        changes = [copy - start for copy in after]
-        if not stacked:
-            return start + functools.reduce(adasum, changes)
-        values, squares = ([change[:, i] for change in changes] for i in (0, 1))
-        return start + jnp.stack([functools.reduce(adasum, values), sum(squares)], axis=1)
-
-    def one(table: Array, at: Array, start: Array, *after: Array) -> tuple[Array, Array]:
-        new = put_together(start, _read(table, at), *after)
+    def one(table: Array, at: Array, start: Array, weight: Array, *after: Array) -> tuple[Array, Array]:
+        changed = sum((copy - start for copy in after), _read(table, at) - start)
+        new = start + weight * changed
         return _written(table, at, new), new
 
-    both = [one(*each) for each in zip(*(jax.tree.leaves(x) for x in (tables, rows, start)),
+    both = [one(*each) for each in zip(*(jax.tree.leaves(x) for x in (tables, rows, start, weights)),
                                        *(jax.tree.leaves(x) for x in after), strict=True)]
     tree = jax.tree.structure(tables)
     return tree.unflatten([table for table, _ in both]), tree.unflatten([new for _, new in both])
 
 
-def adasum(a: Float[Array, "n D"], b: Float[Array, "n D"]) -> Float[Array, "n D"]:
-    """Changes of rows put together."""
-    dot, aa, bb = (jnp.sum(x * y, axis=1, keepdims=True) for x, y in ((a, b), (a, a), (b, b)))
-    half = dot / 2
-    return (1 - half / jnp.where(aa > 0, aa, jnp.inf)) * a + (1 - half / jnp.where(bb > 0, bb, jnp.inf)) * b
+def leave_cores_to_copies() -> None:
+    """Has the thread that asks for a copy's update do it, and XLA's own threads run where a core is idle (on Linux).
+
+    With several devices XLA gives some operations of an update to a pool of threads. They are so small that handing
+    them over takes longer than doing them, and the pool takes the core of another copy for it (LOG.md). To be called
+    before anything else starts JAX's devices.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.devices()  # starts the pool
+    for thread in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError):  # it has ended, or may not be changed
+            if (thread / "comm").read_text().startswith("tf_XLAEigen"):
+                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
 
 def side_by_side(job: Job, copies: int, adagrad: bool) -> Job:

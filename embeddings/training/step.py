@@ -13,7 +13,7 @@ ever travels, and one device communicates nothing.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,13 @@ class RowObjective(Protocol):
         """The gradient by those rows, times a factor."""
 
 
+class RowConstants(NamedTuple):
+    """What a step over rows of tables is handed at every call."""
+
+    objective: RowObjective
+    rate: Schedule
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """A jitted step for one mesh, and what belongs to it."""
@@ -66,7 +73,7 @@ class Step:
     split: tuple[str, ...]
     """Axes of the mesh along which a batch's arrays are split."""
     constants: Tree = ()
-    """Arrays that no step changes, the same on every device."""
+    """Arrays that no step changes, the same on every device. What stands here is no part of the compiled program."""
     axis: int = 1
     """Which axis of these arrays is split: 1 for the blocks of a chunk, 0 for rows."""
 
@@ -148,24 +155,25 @@ def rows_step(objective: RowObjective, config: experiment.Optimizer, rate: Sched
     adagrad = config.name == "adagrad"
     width = tuple(axis for axis in ("fsdp", "tensor") if mesh.shape[axis] > 1)
     data = "data" if mesh.shape["data"] > 1 else None
-    body = rows_body(adagrad, rate, data, width)
+    body = rows_body(adagrad, data, width)
 
     def new(params: Tree) -> Tree:
         tables = jax.tree.map(lambda table: with_accumulator(table, config.accumulator), params) if adagrad else params
         return {"params": tables, "optimizer": (), "step": jnp.zeros((), jnp.int32)}
 
-    def update(state: Tree, batch: Tree, objective: RowObjective) -> tuple[Tree, dict]:
+    def update(state: Tree, batch: Tree, constants: RowConstants) -> tuple[Tree, dict]:
         if mesh.size == 1:
-            return body(state, batch, objective)
+            return body(state, batch, constants)
         of_state = jax.tree.map(lambda s: s.spec, state_shardings(mesh, state))
         of_batch = jax.tree.map(lambda a: P(None, data) if a.ndim else P(), batch)
         specs = {"in_specs": (of_state, of_batch, P()), "out_specs": (of_state, P())}
-        return jax.shard_map(body, mesh=mesh, check_vma=False, **specs)(state, batch, objective)
+        return jax.shard_map(body, mesh=mesh, check_vma=False, **specs)(state, batch, constants)
 
     def parameters(state: Tree) -> Tree:
         return without_accumulators(config, state["params"])
 
-    return Step(jax.jit(update, donate_argnums=0), parameters, new, mesh, ("data",), objective)
+    constants = RowConstants(objective, rate)
+    return Step(jax.jit(update, donate_argnums=0), parameters, new, mesh, ("data",), constants)
 
 
 def with_accumulator(table: jax.Array, start: float) -> jax.Array:
@@ -179,8 +187,8 @@ def without_accumulators(config: experiment.Optimizer, tables: Tree) -> Tree:
 
 
 def rows_body(
-    adagrad: bool, rate: Schedule, data: str | None = None, width: tuple[str, ...] = ()
-) -> Callable[[Tree, Tree, RowObjective], tuple[Tree, dict]]:
+    adagrad: bool, data: str | None = None, width: tuple[str, ...] = ()
+) -> Callable[[Tree, Tree, RowConstants], tuple[Tree, dict]]:
     """The step as one device of `data` x `width` sees it, for jax.shard_map or jax.pmap; by itself where there is one.
 
     It takes the device's part of the width of the tables and of the blocks of each chunk.
@@ -200,8 +208,8 @@ def rows_body(
         gradient = objective.gradient(values, chunk, total, 1.0)
         return jax.tree.map(lambda g, s: adagrad_change(g, s, learning_rate), gradient, squares)
 
-    def body(state: Tree, batch: Tree, objective: RowObjective) -> tuple[Tree, dict]:
-        learning_rate = rate(state["step"])
+    def body(state: Tree, batch: Tree, constants: RowConstants) -> tuple[Tree, dict]:
+        objective, learning_rate = constants.objective, constants.rate(state["step"])
 
         def unwatched(n: jax.Array, tables: Tree) -> Tree:
             chunk = batch.chunk(n)

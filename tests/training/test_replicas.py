@@ -10,53 +10,56 @@ from embeddings import experiment
 from embeddings.experiment import Experiment
 from embeddings.problems import UsageProblem
 from embeddings.training import architectures, mesh, replicas
-from embeddings.training.replicas import NOBODY, adasum, dealt, distinct, merged, put, side_by_side, taken
+from embeddings.training.replicas import NOBODY, SETTLED, dealt, distinct, merged, put, side_by_side, taken, weight
 
 
-def by_loop(a, b):
-    """Maleki et al. 2021, eq. 3, row by row."""
-    found = np.zeros_like(a)
-    for i in range(len(a)):
-        for own, other in ((a[i], b[i]), (b[i], a[i])):
-            if own.any():
-                found[i] += (1 - own @ other / (2 * own @ own)) * own
+def by_loop(start, after, touched):
+    """Rows of one table after a merge; `touched` are the rows as the batch reads them."""
+    found = start.copy()
+    for row in set(touched):
+        reads, copies = touched.count(row), len(after)
+        share = 1 / copies + (1 - 1 / copies) * SETTLED / (SETTLED + reads)
+        changed = sum(copy[row] - start[row] for copy in after)
+        if start.ndim == 3:  # a row and, beside it, its sums of squares
+            found[row, 0] += share * changed[0]
+            found[row, 1] += changed[1]
+        else:
+            found[row] += share * changed
     return found
 
 
-def test_changes_are_put_together_as_adasum_does():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 6, 5))
-    b[1], a[2], b[3], b[4] = a[1], 0, 0, -a[4]
-    b[5] -= a[5] * (a[5] @ b[5]) / (a[5] @ a[5])  # at a right angle
-    found = np.asarray(adasum(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)))
-    np.testing.assert_allclose(found, by_loop(a, b), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found[[1, 2, 3, 5]], [a[1], b[2], a[3], a[5] + b[5]], rtol=1e-4, atol=1e-6)
+def test_changes_are_added_where_few_read_a_row_and_averaged_where_many_do():
+    share = weight(np.array([1, SETTLED, 10**7]), 4, stacked=False)
+    np.testing.assert_allclose(share[:, 0], [1, (1 + 1 / 4) / 2, 1 / 4], atol=.02)
+    np.testing.assert_array_equal(weight(np.array([1, 10**7]), 2, stacked=True)[:, 1, 0], 1)
+
+
+def test_rows_are_filled_up_to_few_sizes():
+    sizes = [replicas.padded(rows) for rows in range(1, 200_000, 77)]
+    assert all(size >= rows for rows, size in zip(range(1, 200_000, 77), sizes, strict=True))
+    assert len(set(sizes)) < 25 and sizes[0] == replicas.SMALLEST
+    assert all(size < 1.26 * rows for rows, size in zip(range(1, 200_000, 77), sizes, strict=True) if rows > 20_000)
 
 
 @pytest.mark.parametrize("copies", [2, 3])
 @pytest.mark.parametrize("stacked", [False, True])
 def test_the_rows_that_are_touched_are_merged(stacked, copies, monkeypatch):
-    monkeypatch.setattr(replicas, "ROUNDED", 32)
+    monkeypatch.setattr(replicas, "SMALLEST", 32)
     rng = np.random.default_rng(1)
-    for size, touched in ((5, [0, 3]), (40, range(40)), (60, sorted(rng.permutation(60)[:33]))):
+    for size, touched in ((5, [0, 3]), (40, list(range(40))), (60, sorted(rng.permutation(60)[:33].tolist()))):
         shape = (size, 2, 4) if stacked else (size, 4)
-        at = distinct(np.array([*touched, *touched[:2]], np.int32)[::-1])
+        reads = [*touched, *touched[:2], *touched[:1] * 99]
+        at, times = distinct(np.array(reads, np.int32)[::-1])
         assert (at[: len(touched)] == touched).all() and (at[len(touched) :] == NOBODY).all() and len(at) % 32 == 0
+        assert times[0] == 101 and times[1] == 2 and times.sum() == len(reads)
         start, *after = rng.normal(size=(copies + 1, *shape))
         rest = np.setdiff1d(np.arange(size), touched)
         for copy in after:
             copy[rest] = start[rest]
-        changes = [copy - start for copy in after]
-        rows = [change[:, 0] for change in changes] if stacked else changes
-        wanted = rows[0]
-        for other in rows[1:]:
-            wanted = by_loop(wanted, other)
-        if stacked:
-            wanted = np.stack([wanted, sum(change[:, 1] for change in changes)], axis=1)
         before, *single = [{"table": jnp.asarray(x, jnp.float32)} for x in (start, *after)]
-        own = {"table": jnp.asarray(at)}
-        first, rows = merged(single[0], own, taken(before, own), [taken(one, own) for one in single[1:]], stacked)
-        np.testing.assert_allclose(first["table"], start + wanted, rtol=1e-4, atol=1e-5)
+        own, weights = {"table": jnp.asarray(at)}, {"table": jnp.asarray(weight(times, copies, stacked))}
+        first, rows = merged(single[0], own, taken(before, own), [taken(one, own) for one in single[1:]], weights)
+        np.testing.assert_allclose(first["table"], by_loop(start, after, reads), rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(put(single[1], own, rows)["table"], first["table"])
 
 
@@ -110,10 +113,10 @@ def test_it_is_each_copy_by_itself_and_a_merge(optimizer):
             own = jax.tree.map(jnp.asarray, {**jax.device_get(state), "params": before})
             after.append(jax.device_get(one.step(own, one.step.place(dealt(one.batches(n), r, 2)))[0]["params"]))
         state, sums = both.step(state, both.place(n).arrays)
-        for start, a, b, got in zip(before, *after, jax.device_get(state["params"]), strict=True):
-            start, a, b, got = (x[:, 0] if optimizer == "adagrad" else x for x in (start, a, b, got))
-            changed = by_loop((a - start).astype(float), (b - start).astype(float))
-            np.testing.assert_allclose(got, start + changed, rtol=1e-3, atol=1e-5)
+        reads = jax.tree.leaves(replicas.named(one.step.constants.objective, one.batches(n)))
+        for start, a, b, rows, got in zip(before, *after, reads, jax.device_get(state["params"]), strict=True):
+            wanted = by_loop(start.astype(float), [a, b], np.asarray(rows).reshape(-1).tolist())
+            np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-5)
         assert int(state["step"]) == n + 1 and float(sums["loss"][1]) > 0
 
 

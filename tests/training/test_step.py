@@ -1,4 +1,5 @@
 """Both step builders against updates written out, and the same numbers on every topology."""
+import functools
 import math
 import re
 
@@ -20,7 +21,7 @@ from embeddings.problems import UsageProblem
 from embeddings.training import mesh as meshes
 from embeddings.training import optimizer
 from embeddings.training.dense import dense_step
-from embeddings.training.step import EPSILON, WATCHED, rows_body, rows_step
+from embeddings.training.step import EPSILON, WATCHED, RowConstants, rows_body, rows_step
 
 V, D = 700, 16
 LARGE = 5000  # words: a device's part of a table is then larger than anything that a chunk needs
@@ -169,7 +170,7 @@ def test_pmap_trains_the_same():
     mesh_of((4, 1, 1))
     want, _ = trained(rows_step(skip_gram(), config, rate, mesh_of()), source)
     body = jax.pmap(
-        rows_body(False, rate, data="devices"),
+        rows_body(False, data="devices"),
         axis_name="devices",
         in_axes=(None, source(0)._replace(ids=1, left=1, right=1, negatives=1, chunks=None, words=None), None),
         out_axes=None,
@@ -178,7 +179,8 @@ def test_pmap_trains_the_same():
     state = jax.device_get(rows_step(skip_gram(), config, rate, mesh_of()).start(lambda p: p, start()))
     for n in range(2):
         split = [a.reshape(a.shape[0], 4, -1, a.shape[2]) for a in source(n)[:4]]
-        state, _ = body(state, source(n)._replace(**dict(zip(source(n)._fields[:4], split, strict=True))), skip_gram())
+        batch = source(n)._replace(**dict(zip(source(n)._fields[:4], split, strict=True)))
+        state, _ = body(state, batch, RowConstants(skip_gram(), rate))
     for a, b in zip(jax.tree.leaves(want), jax.tree.leaves(state), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6)
 
@@ -230,7 +232,7 @@ def dense_start(objective):
 ], ids=lambda x: type(x.words).__name__ if isinstance(x, Softmax) else str(x))
 def test_the_dense_step_is_optax_on_the_mean_loss(objective, shape, name):
     config, rate = settings(name, 0.02)
-    step = dense_step(objective.loss, optimizer.build(config, rate), mesh_of(shape))
+    step = dense_step(objective.loss, functools.partial(optimizer.build, config), rate, mesh_of(shape))
     source = batches(batch=64, multiple=8)
     state, sums = trained(step, source, params=dense_start(objective))
     by_hand = optimizer.build(config, rate)
@@ -255,7 +257,7 @@ def test_the_dense_step_is_optax_on_the_mean_loss(objective, shape, name):
 
 def test_tables_are_split_by_width_classes_by_rows_and_what_adam_keeps_as_they_are():
     config, rate = settings("adam")
-    step = dense_step(ADAPTIVE.loss, optimizer.build(config, rate), mesh_of((2, 2, 2)))
+    step = dense_step(ADAPTIVE.loss, functools.partial(optimizer.build, config), rate, mesh_of((2, 2, 2)))
     state = step.start(lambda: Params(jnp.ones((V, D)), ADAPTIVE.init(jax.random.key(1), D)))
     specs = {"input": P(None, ("fsdp", "tensor")), "classes": P(("fsdp", "tensor"), None), "narrow": P(None, None)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
@@ -269,7 +271,7 @@ def test_no_table_travels_between_devices_that_split_it():
     """Along data a dense gradient is added up, as large as a table; along fsdp and tensor nothing of that size goes."""
     config, rate = settings("adam")
     for objective in (Softmax(Centre(), Full(LARGE)), Softmax(Centre(), Adaptive((100, 2000, LARGE)))):
-        step = dense_step(objective.loss, optimizer.build(config, rate), mesh_of((1, 4, 2)))
+        step = dense_step(objective.loss, functools.partial(optimizer.build, config), rate, mesh_of((1, 4, 2)))
         state = step.shapes(lambda o=objective: Params(jnp.zeros((LARGE, D)), o.init(jax.random.key(0), D)))
         program = step.lower(state, batches()(0)).compile().as_text()
         assert 0 < max(collectives(program)) < LARGE * D / 8

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
-from cases import CASES, architecture, dense, sized, started
+from cases import CASES, architecture, contextual, dense, sized, started
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -90,6 +90,26 @@ def test_a_planned_job_has_the_shapes_of_a_real_one():
     assert {leaf.shape for leaf in jax.tree.leaves(job.like()["params"])} == {(1000, 8)}
     assert np.shape(job.batches(0).ids) == (8, 2, 42)
     assert job.lower().compile().memory_analysis().argument_size_in_bytes > 2 * 1000 * 8 * 4
+
+
+SOME = ("skip-gram, negative sampling, sgd", "GloVe, adagrad", "BERT, masked words, adamw")
+
+
+@pytest.mark.parametrize("case", [
+    case if case in SOME else pytest.param(case, marks=pytest.mark.slow) for case in CASES if not started(case)
+])
+def test_a_run_of_another_length_rate_and_seed_takes_the_same_program(case):
+    """So that it is found in the cache of compiled programs."""
+    part = "" if not contextual(case) else f"--{architecture(case)}.dropout=0.1"
+    programs = []
+    for steps, warmup, rate, seed in ((10, 0.0, 0.05, 0), (70, 0.2, 0.01, 5)):
+        settings, _, _ = flags.parse([
+            *sized(case, width=8, chunk=64), *filter(None, [part]), "--train.batch=512", f"--train.steps={steps}",
+            f"--seed={seed}", f"--optimizer.warmup={warmup}", f"--optimizer.learning_rate={rate}",
+        ], experiment.Experiment)
+        job = planned.job(settings, 300, mesh.make(settings.mesh, jax.devices()[:1]))
+        programs.append(job.lower().as_text())
+    assert programs[0] == programs[1]
 
 
 @pytest.mark.parametrize("architecture", ["bert", "sentence_bert", "tagger"])

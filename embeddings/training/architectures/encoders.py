@@ -1,8 +1,9 @@
 """The encoder below a head: what models of sentences and of tokens have in common, and no architecture of its own."""
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 
 from embeddings.experiment import Experiment, Transformer
@@ -36,6 +37,11 @@ def held(settings: Experiment, encoder: Any) -> Any:
         return jax.lax.stop_gradient(part) if held else part
 
     return {name: one(name, part) for name, part in encoder.items()}
+
+
+def trained(settings: Experiment, encoder: Any) -> Callable[[optimizer.Schedule], optax.GradientTransformation]:
+    """What makes the optimizer of the parameters that the flags say are trained, from its learning rate."""
+    return lambda rate: optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, encoder)
 
 
 def frozen_layers(settings: Experiment, encoder: Any) -> int:

@@ -158,12 +158,11 @@ def build(
         params = params | {"model": encoders.held(settings, params["model"])}
         return sentence_bert.apply(params, used, tokens, counted, texts, frozen=frozen, key=keys)
 
-    update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, model.encoder)
     by_rarity = isinstance(part, UniversalSentenceEncoder) and part.idf
     lengths = inverse_document_frequencies(material.sets, material.vocabulary) if by_rarity else None
     step = embedding_step(
-        encode, objective.loss, update, mesh, chunks=settings.train.chunks, seed=settings.seed,
-        dropout=part.dropout > 0 or part.attention_dropout > 0,
+        encode, objective.loss, encoders.trained(settings, model.encoder), rate, mesh, chunks=settings.train.chunks,
+        seed=settings.seed, dropout=part.dropout > 0 or part.attention_dropout > 0,
     )
 
     def make(key: jax.Array, *start: Any) -> Any:

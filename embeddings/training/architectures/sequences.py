@@ -1,5 +1,6 @@
 """BERT and GPT-2 over running text, ready for the loop."""
 import dataclasses
+import functools
 import json
 import math
 from pathlib import Path
@@ -120,8 +121,9 @@ def build(settings: Experiment, text: Text, mesh: Mesh, initial: tuple[Any, Any]
     rate = optimizer.schedule(settings.optimizer, steps)
     objective = LanguageModel(module, on(mesh, model))
     step = sequence_step(
-        objective.loss, optimizer.build(settings.optimizer, rate), mesh, chunks=settings.train.chunks,
-        seed=settings.seed, dropout=part.dropout > 0 or part.attention_dropout > 0,
+        objective.loss, functools.partial(optimizer.build, settings.optimizer), rate, mesh,
+        chunks=settings.train.chunks, seed=settings.seed,
+        dropout=part.dropout > 0 or part.attention_dropout > 0,
     )
 
     def make(key: jax.Array, *start: Any) -> Any:

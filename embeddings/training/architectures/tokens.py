@@ -77,9 +77,8 @@ def build(
         states = page.apply(model, used, batch.tokens, frozen=frozen, key=keys).hidden
         return objective.loss(params["objective"], states, batch.tokens, batch.marks)
 
-    update = optimizer.tuned(optimizer.build(settings.optimizer, rate), settings.tune, encoder)
     step = sequence_step(
-        told, update, mesh, chunks=settings.train.chunks, seed=settings.seed,
+        told, encoders.trained(settings, encoder), rate, mesh, chunks=settings.train.chunks, seed=settings.seed,
         dropout=part.dropout > 0 or part.attention_dropout > 0,
     )
 

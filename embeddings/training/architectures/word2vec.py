@@ -1,5 +1,6 @@
 """Skip-gram and CBOW, ready for the loop."""
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -57,7 +58,7 @@ def build(settings: Experiment, corpus: Corpus, mesh: Mesh, initial: Initial | N
     meshes.check(mesh, jax.eval_shape(lambda: word2vec.init(jax.random.key(0), config)), "--word2vec.width")
     if part.loss in DENSE:
         dense = classes(part, corpus, mesh)
-        step = dense_step(dense.loss, optimizer.build(settings.optimizer, rate), mesh)
+        step = dense_step(dense.loss, functools.partial(optimizer.build, settings.optimizer), rate, mesh)
     elif part.loss == "hierarchical_softmax":
         exact = part.mean_gradient == "exact"
         step = rows_step(hierarchical.objective(tree, part.algorithm, exact), settings.optimizer, rate, mesh)

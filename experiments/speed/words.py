@@ -160,14 +160,13 @@ class Bench:
         """Our run of so many epochs, its text counted and numbered anew."""
         run = self.folder / f"run-{time.monotonic_ns()}"
         cache = self.folder / f"cache-{time.monotonic_ns()}"
-        cache.mkdir()
-        (self.folder / "compiled").mkdir(exist_ok=True)
-        (cache / "compiled").symlink_to(self.folder / "compiled")
         flags = [f"--flagfile={FLAG_FILES / row.flags}", f"--corpus={self.lines}", "--text.tokenizer=whitespace",
                  f"--run={run}", f"--seed={seed}", f"--{row.part}.width={row.width}", f"--train.epochs={epochs}",
                  "--evaluate.tasks=", "--evaluate.neighbours=", "--checkpoint.seconds=0",
                  *(f"--{flag}" for flag in (*self.flags.settings, *variant.split("+")) if flag)]
-        _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], EMBEDDINGS_CACHE=str(cache))
+        # The name of its folder is part of what a compiled program is found by: one for all runs.
+        caches = {"EMBEDDINGS_CACHE": str(cache), "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled")}
+        _, memory = finished([sys.executable, "-m", "embeddings.train", *flags], **caches)
         lines = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
         items = lines[-1]["words"]
         return self.trial(lines[0]["preparing"], lines[-1]["seconds"], items, memory, encoder.load(run))

@@ -93,10 +93,12 @@ def test_a_planned_job_has_the_shapes_of_a_real_one():
 
 
 SOME = ("skip-gram, negative sampling, sgd", "GloVe, adagrad", "BERT, masked words, adamw")
+# An objective that holds arrays cannot be lowered from shapes here: tests check the types of what it is made of.
+LOWERED = [case for case in CASES if not started(case) and "nce" not in case and "hierarchical" not in case]
 
 
 @pytest.mark.parametrize("case", [
-    case if case in SOME else pytest.param(case, marks=pytest.mark.slow) for case in CASES if not started(case)
+    case if case in SOME else pytest.param(case, marks=pytest.mark.slow) for case in LOWERED
 ])
 def test_a_run_of_another_length_rate_and_seed_takes_the_same_program(case):
     """So that it is found in the cache of compiled programs."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from embeddings import levels, provenance
 from embeddings.encoder import WordVectors
@@ -50,12 +51,7 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
     ablating = ablation(settings, place)
     source = level.find(settings, place, screen)
     processes.join(settings.processes)
-    os.sched_setaffinity(0, place.step_cores)  # JAX's threads, which start now, inherit it
-    copies = settings.train.replicas > 1
-    if copies:
-        replicas.leave_cores_to_copies()
-    devices = mesh.make(settings.mesh, jax.devices()[:1] if copies else None)
-    os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
+    devices = start_devices(settings, place)
     started = place.clock()
     prepared = level.prepare(settings, source, place, screen)
     preparing = place.clock() - started
@@ -101,6 +97,17 @@ def train(settings: Experiment, place: Place, screen: Screen) -> Trained:
         runner.close()
     seconds = place.clock() - started
     return Trained(prepared.model(job.host_tables(state)), tasks, runner.words, seconds)
+
+
+def start_devices(settings: Experiment, place: Place) -> Mesh:
+    """The mesh of a run. JAX's threads, which start now, get the cores of its steps."""
+    os.sched_setaffinity(0, place.step_cores)
+    copies = settings.train.replicas > 1
+    if copies:
+        replicas.leave_cores_to_copies()
+    devices = mesh.make(settings.mesh, jax.devices()[:1] if copies else None)
+    os.sched_setaffinity(0, {*place.step_cores, *place.batch_cores})
+    return devices
 
 
 def chosen(settings: Experiment, place: Place) -> tuple[kinds.Task, ...]:

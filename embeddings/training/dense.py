@@ -45,9 +45,6 @@ def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: Optimizer, rate: S
     partitioner (JAX 0.10) compiles a program with another loss; the invariance suite found it.
     """
 
-    def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
-
     def update(state: Tree, batch: Tree, constants: Constants) -> tuple[Tree, dict]:
         def mean(params: Tree) -> tuple[jax.Array, dict]:
             sums = loss(params, batch)
@@ -60,8 +57,7 @@ def dense_step(loss: Callable[[Tree, Tree], dict], optimizer: Optimizer, rate: S
         state = {"params": params, "optimizer": kept, "step": state["step"] + 1}
         return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state)), sums
 
-    where = jax.jit(update, donate_argnums=0)
-    return Step(where, lambda state: state["params"], new, mesh, ("data",), given(rate))
+    return _step(update, optimizer, mesh, ("data",), given(rate), axis=1)
 
 
 def sequence_step(
@@ -85,9 +81,6 @@ def sequence_step(
         seed: of what is dropped.
         dropout: whether something is.
     """
-
-    def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
 
     def one(params: Tree, batch: Tree, keys: Keys | None) -> tuple[Tree, dict]:
         def total(params: Tree) -> tuple[jax.Array, dict]:
@@ -114,8 +107,7 @@ def sequence_step(
             (gradient, sums), _ = jax.lax.scan(more, nothing, parts)
         return updated(optimizer(constants.rate), state, gradient, sums, mesh), sums
 
-    where = jax.jit(update, donate_argnums=0)
-    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
+    return _step(update, optimizer, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
 
 
 def embedding_step(
@@ -140,9 +132,6 @@ def embedding_step(
         loss: (its own parameters, `[N, C, E]`, labels) -> {name: (sum, weight)}.
         optimizer, rate, mesh, chunks, seed, dropout: as of sequence_step.
     """
-
-    def new(params: Tree) -> Tree:
-        return {"params": params, "optimizer": optimizer(rate).init(params), "step": jnp.zeros((), jnp.int32)}
 
     def compared(objective: Tree, rows: jax.Array, batch: Tree) -> tuple[jax.Array, dict]:
         vectors = rows.reshape(-1, rows.shape[-1])[batch.places]
@@ -177,8 +166,19 @@ def embedding_step(
         gradient, sums = (at_once if chunks == 1 else in_chunks)(params, batch, keys)
         return updated(optimizer(constants.rate), state, gradient, sums, mesh), sums
 
-    where = jax.jit(update, donate_argnums=0)
-    return Step(where, lambda state: state["params"], new, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
+    return _step(update, optimizer, mesh, ("data", "fsdp"), given(rate, seed), axis=0)
+
+
+def _step(
+    update: Callable, optimizer: Optimizer, mesh: Mesh, split: tuple[str, ...], constants: Constants, axis: int
+) -> Step:
+    """The step of an update, and the state that it starts from."""
+
+    def new(params: Tree) -> Tree:
+        kept = optimizer(constants.rate).init(params)
+        return {"params": params, "optimizer": kept, "step": jnp.zeros((), jnp.int32)}
+
+    return Step(jax.jit(update, donate_argnums=0), lambda state: state["params"], new, mesh, split, constants, axis)
 
 
 def updated(

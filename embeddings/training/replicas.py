@@ -4,12 +4,12 @@ A row step is a chain of small operations, of which a second core can take nothi
 chunks of its own. Copies start each batch alike, chunk c goes to copy c modulo R, and what the copies changed of a row,
 d_1 .. d_R, is added to it as
 
-    w (d_1 + ... + d_R),   w = 1/R + (1 - 1/R) k / (k + n),   k = SETTLED
+    w (d_1 + ... + d_R),   w = 1/R + (1 - 1/R) k / (k + m),   k = SETTLED
 
-where n is how often the batch reads the row. A row that is read a few times gets all changes, as if one copy had made
+where m is how often the batch reads the row. A row that is read a few times gets all changes, as if one copy had made
 them one after the other; one that is read so often that every copy moves it as far as it would go gets their mean.
 (Adasum, Maleki et al. 2021, finds out by the angle between the changes which it is: scores are the same, and the sums
-along rows that it needs took a third of a batch's time; LOG.md.) It is not the same training as that of one copy, and
+along rows that it needs took a fifth of a batch's time; LOG.md.) It is not the same training as that of one copy, and
 not exact: `--train.replicas` is 1 unless somebody asks. It is the same each time.
 
 Only the rows that a batch touches are read for that, and the copies stay where they are: a state holds the first one.
